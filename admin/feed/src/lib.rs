@@ -1,0 +1,22 @@
+//! What the admin service and the gateways tell each other: frames, records, and the words both use.
+//!
+//! A leaf: it does no IO and knows no HTTP library, database or engine. Time and randomness are parameters.
+//!
+//! # Layout
+//! - [`frame`]: the lines of the feed, and how a gateway answers.
+//! - [`record`]: what a frame carries: subjects with their roles, tokens.
+//! - [`scope`]: the objects on which roles are held.
+//! - [`token`]: the secrets: their format, and the digest that is all anyone keeps.
+//! - [`clock`]: the time, as a parameter.
+
+pub mod clock;
+pub mod frame;
+pub mod record;
+pub mod scope;
+pub mod token;
+
+pub use clock::Clock;
+pub use frame::{Acknowledgement, Creator, EffectReport, Frame, Identity, ObjectEffect, VerificationKey};
+pub use record::{Record, RoleBinding, Subject, SubjectKind, Token};
+pub use scope::Scope;
+pub use token::{Digest, Secret};

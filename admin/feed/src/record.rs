@@ -1,0 +1,85 @@
+//! Records: the state of one thing, as the store had it at a revision. A later record replaces an earlier one whole.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Scope};
+
+/// One thing's state, or its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Record {
+    /// A subject and all roles it holds.
+    Subject(Subject),
+    /// A subject is gone, and with it all its tokens.
+    SubjectRemoved {
+        /// Id of the subject.
+        id: String,
+    },
+    /// A token.
+    Token(Token),
+    /// A token is gone.
+    TokenRemoved {
+        /// Digest of the token.
+        digest: Digest,
+    },
+}
+
+/// Whoever may hold roles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// `s-<uuid>` for a service user, a bare UUID for a member, `g-<uuid>` for a group.
+    pub id: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: SubjectKind,
+    /// The organisation it belongs to.
+    pub org: String,
+    /// The roles it holds; at most one on each scope.
+    pub roles: Vec<RoleBinding>,
+}
+
+/// What a subject is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectKind {
+    /// A non-human user that cannot log in.
+    ServiceUser,
+    /// A human.
+    Member,
+    /// A group of members, known from an identity provider.
+    Group,
+}
+
+/// A role held on a scope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RoleBinding {
+    /// The object.
+    pub scope: Scope,
+    /// Name of the role.
+    pub role: String,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// SHA-256 of the secret.
+    pub digest: Digest,
+    /// The id its creator chose; unique for its subject.
+    pub id: String,
+    /// Id of its service user.
+    pub subject: String,
+    /// When it ends, in milliseconds since the Unix epoch. `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+}
+
+impl SubjectKind {
+    /// Returns the word that the API uses for it: `service`, `user` or `group`.
+    pub fn api_name(self) -> &'static str {
+        match self {
+            Self::ServiceUser => "service",
+            Self::Member => "user",
+            Self::Group => "group",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `/orgs/{org}/users`: the subjects of an organisation and their roles on it.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use axum::{Extension, Json};
+use feed::{Scope, SubjectKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answers::{UserProfile, UserRole, changed, removed};
+use super::{Api, fields, rules};
+use crate::body::{JsonBody, PathParameters};
+use crate::error::ApiError;
+use crate::identity::Caller;
+use crate::store::subjects::NewForm;
+use crate::store::{AuditEntry, NewSubject, Subject};
+
+#[derive(Deserialize)]
+pub(super) struct NewServiceUser {
+    name: Option<String>,
+    role: Option<String>,
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewRole {
+    role: Option<String>,
+}
+
+/// Which subjects are asked for.
+#[derive(Deserialize)]
+pub(super) struct KindQuery {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// `POST /orgs/{org}/users`
+pub(super) async fn create(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters(org): PathParameters<String>,
+    JsonBody(body): JsonBody<NewServiceUser>,
+) -> Result<Response, ApiError> {
+    let mut writing = api.write(&caller, &org).await?;
+    let name = fields::required("name", body.name)?;
+    let role = fields::required("role", body.role)?;
+    fields::check_name("name", &name)?;
+    let email = fields::email(body.email)?;
+    let scope = Scope::org(&org);
+    rules::check_bindable(&api.roles, &role, &scope, SubjectKind::ServiceUser)?;
+    rules::check_may_give(&writing.caller, &role)?;
+    let id = format!("s-{}", api.random.uuid().map_err(ApiError::internal)?);
+    let new = NewSubject {
+        id: &id,
+        org: &org,
+        name: &name,
+        email: email.as_deref(),
+        form: NewForm::ServiceUser,
+    };
+    writing.change.insert_subject(&new).await?;
+    writing
+        .change
+        .bind(&id, SubjectKind::ServiceUser, &scope, &role)
+        .await?;
+    let subject = writing.subject(&id).await?;
+    let entry = AuditEntry {
+        operation: "createServiceUserInOrg",
+        target: target(&subject),
+        org,
+        before: None,
+        after: Some(described(&subject)),
+    };
+    let revision = writing.change.commit(entry).await?;
+    Ok(changed(revision, &UserProfile::from(subject)))
+}
+
+/// `GET /orgs/{org}/users`
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters(org): PathParameters<String>,
+    query: Result<Query<KindQuery>, QueryRejection>,
+) -> Result<Json<Vec<UserRole>>, ApiError> {
+    let mut reading = api.read(&caller, &org).await?;
+    let holders = reading.view.holders(&Scope::org(&org)).await?;
+    of_kind(holders, query).map(Json)
+}
+
+/// `GET /orgs/{org}/users/{user}`
+pub(super) async fn read(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters((org, user)): PathParameters<(String, String)>,
+) -> Result<Json<UserRole>, ApiError> {
+    let mut reading = api.read(&caller, &org).await?;
+    let subject = reading.subject(&user).await?;
+    UserRole::of(subject).map(Json).ok_or(ApiError::NotFound)
+}
+
+/// `PATCH /orgs/{org}/users/{user}`
+pub(super) async fn update(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters((org, user)): PathParameters<(String, String)>,
+    JsonBody(body): JsonBody<NewRole>,
+) -> Result<Response, ApiError> {
+    let mut writing = api.write(&caller, &org).await?;
+    let before = writing.subject(&user).await?;
+    let role = body.required()?;
+    let scope = Scope::org(&org);
+    rules::check_bindable(&api.roles, &role, &scope, before.kind)?;
+    rules::check_not_above(&writing.caller, &before)?;
+    rules::check_may_give(&writing.caller, &role)?;
+    if before.role.as_deref() != Some(&role) {
+        writing.check_administrator_stays(&before).await?;
+    }
+    writing.change.bind(&user, before.kind, &scope, &role).await?;
+    let after = writing.subject(&user).await?;
+    let entry = AuditEntry {
+        operation: "updateUserRoleInOrg",
+        target: target(&after),
+        org,
+        before: Some(described(&before)),
+        after: Some(described(&after)),
+    };
+    let revision = writing.change.commit(entry).await?;
+    Ok(changed(revision, &UserRole::of(after)))
+}
+
+/// `DELETE /orgs/{org}/users/{user}`: the subject goes, and with it its tokens and all its roles.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters((org, user)): PathParameters<(String, String)>,
+) -> Result<Response, ApiError> {
+    let mut writing = api.write(&caller, &org).await?;
+    let subject = writing.subject(&user).await?;
+    rules::check_not_above(&writing.caller, &subject)?;
+    writing.check_administrator_stays(&subject).await?;
+    writing.change.delete_subject(&subject).await?;
+    let entry = AuditEntry {
+        operation: "deleteUserRoleInOrg",
+        target: target(&subject),
+        org,
+        before: Some(described(&subject)),
+        after: None,
+    };
+    let revision = writing.change.commit(entry).await?;
+    Ok(removed(revision))
+}
+
+impl NewRole {
+    pub(super) fn required(self) -> Result<String, ApiError> {
+        fields::required("role", self.role)
+    }
+}
+
+/// Returns the holders of roles that a list request asks for: `user` means everybody but groups.
+pub(super) fn of_kind(
+    holders: Vec<Subject>,
+    query: Result<Query<KindQuery>, QueryRejection>,
+) -> Result<Vec<UserRole>, ApiError> {
+    let invalid = || ApiError::Field {
+        name: "type",
+        rule: "user or group",
+    };
+    let Query(query) = query.map_err(|_malformed| invalid())?;
+    let groups = match query.kind.as_deref() {
+        None => None,
+        Some("user") => Some(false),
+        Some("group") => Some(true),
+        Some(_) => return Err(invalid()),
+    };
+    let wanted = |subject: &Subject| groups.is_none_or(|groups| groups == (subject.kind == SubjectKind::Group));
+    Ok(holders.into_iter().filter(wanted).filter_map(UserRole::of).collect())
+}
+
+/// Returns the path that the audit log names a subject by.
+pub(super) fn target(subject: &Subject) -> String {
+    format!("/orgs/{}/users/{}", subject.org, subject.id)
+}
+
+/// Returns what the audit log tells of a subject.
+pub(super) fn described(subject: &Subject) -> Value {
+    json!({
+        "type": subject.kind.api_name(),
+        "name": subject.name,
+        "email": subject.email,
+        "role": subject.role,
+    })
+}

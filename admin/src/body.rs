@@ -1,0 +1,64 @@
+//! Request bodies and path parameters: read under limits, refused with our own answers.
+
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::error::ApiError;
+
+/// A JSON body, whatever its `Content-Type` says: real clients do not always set it. Members that are not asked for are
+/// ignored; a member that comes twice is refused.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub T);
+
+/// The path's parameters, percent-decoded.
+#[derive(Debug)]
+pub(crate) struct PathParameters<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let reading = to_bytes(request.into_body(), BODY_BYTES_MAX);
+        let read = timeout(BODY_TIME_MAX, reading)
+            .await
+            .map_err(|_elapsed| ApiError::BodyTooSlow)?;
+        let bytes = read.map_err(|error| read_error(&error))?;
+        let value = serde_json::from_slice(&bytes).map_err(|_malformed| ApiError::MalformedBody)?;
+        Ok(Self(value))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let parameters = Path::from_request_parts(parts, state).await;
+        // A parameter that cannot be decoded names nothing.
+        parameters
+            .map(|Path(parameters)| Self(parameters))
+            .map_err(|_undecodable| ApiError::NotFound)
+    }
+}
+
+/// Longest body, in octets.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a body.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A body over the limit is told apart from one whose sender has gone.
+fn read_error(error: &axum::Error) -> ApiError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return ApiError::BodyTooLarge;
+        }
+        source = error.source();
+    }
+    ApiError::MalformedBody
+}

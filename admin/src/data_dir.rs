@@ -1,0 +1,147 @@
+//! The data directory: who uses it, and the files with secrets in it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use feed::token::Kind;
+use feed::{Digest, Secret};
+
+use crate::{OpenError, Random};
+
+/// File of the data directory that holds the first administrator's token, written once.
+pub const BOOTSTRAP_TOKEN_FILE: &str = "bootstrap-token";
+
+/// File of the data directory that holds the credential with which gateways read the feed and reach the API.
+pub const GATEWAY_CREDENTIAL_FILE: &str = "gateway-credential";
+
+/// File of the data directory that holds the store.
+pub const STORE_FILE: &str = "postern.db";
+
+/// A data directory that this process alone uses, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Takes the directory for this process.
+    ///
+    /// # Errors
+    /// [`OpenError::NoDirectory`], [`OpenError::Unwritable`], [`OpenError::InUse`].
+    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        if !path.is_dir() {
+            return Err(OpenError::NoDirectory { path: path.to_owned() });
+        }
+        let unwritable = |source| OpenError::Unwritable {
+            path: path.to_owned(),
+            source,
+        };
+        let lock = private_file(&path.join(LOCK_FILE), OpenOptions::new().create(true).truncate(false));
+        let lock = lock.map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(unwritable(source)),
+        }
+    }
+
+    /// Returns the path of the store's file, which exists from now on and is nobody else's to read.
+    pub(crate) fn store_file(&self) -> Result<PathBuf, OpenError> {
+        let path = self.path.join(STORE_FILE);
+        match private_file(&path, OpenOptions::new().create(true).truncate(false)) {
+            Ok(_file) => Ok(path),
+            Err(source) => Err(OpenError::Unwritable { path, source }),
+        }
+    }
+
+    /// Writes the first administrator's token, in place of one that no store knows.
+    pub(crate) fn write_bootstrap_token(&self, token: &Secret) -> Result<(), OpenError> {
+        self.write_secret(BOOTSTRAP_TOKEN_FILE, token)
+    }
+
+    /// Returns the digest of the gateway credential, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError::Credential`] when the file holds something else.
+    pub(crate) fn gateway_credential(&self, random: &Random) -> Result<Digest, OpenError> {
+        let path = self.path.join(GATEWAY_CREDENTIAL_FILE);
+        match std::fs::read(&path) {
+            Ok(text) => Digest::of_presented(Kind::GatewayCredential, text.trim_ascii_end())
+                .map_err(|source| OpenError::Credential { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = random.secret(Kind::GatewayCredential);
+                let secret = made.map_err(|source| OpenError::Io { path, source })?;
+                self.write_secret(GATEWAY_CREDENTIAL_FILE, &secret)?;
+                Ok(secret.digest())
+            }
+            Err(source) => Err(OpenError::Io { path, source }),
+        }
+    }
+
+    /// Writes a file whole or not at all; when this returns, it is on the disk.
+    fn write_secret(&self, name: &str, secret: &Secret) -> Result<(), OpenError> {
+        let path = self.path.join(name);
+        let unfinished = self.path.join(format!("{name}.new"));
+        let write = || {
+            let mut file = private_file(&unfinished, OpenOptions::new().create(true).truncate(true))?;
+            writeln!(file, "{}", secret.reveal())?;
+            file.sync_all()?;
+            std::fs::rename(&unfinished, &path)?;
+            // A rename lasts only when the directory does.
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| OpenError::Io { path, source })
+    }
+}
+
+const LOCK_FILE: &str = "postern.lock";
+
+/// Opens a file for writing that, when new, only its owner may read.
+fn private_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options.write(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_in_use_is_refused_until_it_is_free() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = DataDirectory::take(directory.path()).expect("it is free");
+        let second = DataDirectory::take(directory.path());
+        assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
+        drop(first);
+        DataDirectory::take(directory.path()).expect("it is free again");
+    }
+
+    #[test]
+    fn the_gateway_credential_is_made_once_and_only_its_owner_may_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = DataDirectory::take(directory.path()).expect("it is free");
+        let made = data.gateway_credential(&Random::system()).expect("it is made");
+        let read = data.gateway_credential(&Random::system()).expect("it is read");
+        assert_eq!(made, read);
+        let file = std::fs::metadata(directory.path().join(GATEWAY_CREDENTIAL_FILE)).expect("it exists");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_gateway_credential_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = DataDirectory::take(directory.path()).expect("it is free");
+        let path = directory.path().join(GATEWAY_CREDENTIAL_FILE);
+        std::fs::write(&path, "password").expect("it is written");
+        let answer = data.gateway_credential(&Random::system());
+        assert!(matches!(answer, Err(OpenError::Credential { .. })), "{answer:?}");
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"password");
+    }
+}

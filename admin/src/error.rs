@@ -1,0 +1,165 @@
+//! Errors: every way in which a request to the control plane ends without what it asked for.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::store::StoreError;
+
+/// Why a request was not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No gateway vouches for the request.
+    #[error("no gateway vouches for the request")]
+    Unauthenticated,
+    /// There is no such thing, or the caller's organisation has no such thing.
+    #[error("no such thing in the caller's organisation")]
+    NotFound,
+    /// The path has no such method.
+    #[error("no such method")]
+    MethodNotAllowed,
+    /// The body is not JSON, or not of the form that is asked for.
+    #[error("the body cannot be read")]
+    MalformedBody,
+    /// A member of the body or a parameter of the query has a value that it cannot have.
+    #[error("{name}: {rule}")]
+    Field {
+        /// Its name.
+        name: &'static str,
+        /// What its value must be.
+        rule: &'static str,
+    },
+    /// No such role can be bound there to such a subject.
+    #[error("no such role can be bound there to such a subject")]
+    UnknownRole,
+    /// Only service users have tokens.
+    #[error("a token for somebody who is not a service user")]
+    NotAServiceUser,
+    /// The subject has as many tokens as a subject may have.
+    #[error("the subject has as many tokens as it may have")]
+    TooManyTokens,
+    /// A member of the organisation has this address.
+    #[error("a member has this address")]
+    EmailTaken,
+    /// The organisation would have no administrator.
+    #[error("the last administrator of the organisation")]
+    LastAdministrator,
+    /// The subject, or the role to be given, is above the caller's own role.
+    #[error("above the caller's own role")]
+    AboveYourRole,
+    /// The subject has a token with this id.
+    #[error("the subject has a token with this id")]
+    TokenIdTaken,
+    /// The organisation has this group.
+    #[error("the organisation has this group")]
+    GroupTaken,
+    /// The body is longer than it may be.
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    /// Others keep the store busy, or too many feeds are open.
+    #[error("busy")]
+    Busy,
+    /// Something of ours failed.
+    #[error("failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ApiError {
+    /// Wraps a failure of ours.
+    pub(crate) fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Box::new(error))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MalformedBody
+            | Self::Field { .. }
+            | Self::UnknownRole
+            | Self::NotAServiceUser
+            | Self::TooManyTokens
+            | Self::EmailTaken => StatusCode::BAD_REQUEST,
+            Self::LastAdministrator | Self::AboveYourRole => StatusCode::FORBIDDEN,
+            Self::TokenIdTaken | Self::GroupTaken => StatusCode::CONFLICT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The reason's id, which stays the same for ever, and the text for the caller.
+    fn public(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unauthenticated => ("unauthenticated", "The request is not authenticated."),
+            Self::NotFound => ("not-found", "There is no such object."),
+            Self::MethodNotAllowed => ("method-not-allowed", "The object does not have this method."),
+            Self::MalformedBody => (
+                "malformed-body",
+                "The body is not the JSON object that this request takes.",
+            ),
+            Self::Field { .. } => ("invalid-field", "A field has a value that it cannot have."),
+            Self::UnknownRole => (
+                "unknown-role",
+                "No such role can be given to this kind of subject on this object.",
+            ),
+            Self::NotAServiceUser => ("not-a-service-user", "Only service users have tokens."),
+            Self::TooManyTokens => ("too-many-tokens", "The service user has as many tokens as it may have."),
+            Self::EmailTaken => ("email-taken", "The organisation has a member with this email address."),
+            Self::LastAdministrator => ("last-administrator", "The organisation's last administrator stays."),
+            Self::AboveYourRole => ("above-your-role", "This needs rights that your own role does not have."),
+            Self::TokenIdTaken => ("token-id-taken", "The service user has a token with this id."),
+            Self::GroupTaken => (
+                "group-taken",
+                "The organisation has this group of this identity provider.",
+            ),
+            Self::BodyTooLarge => ("body-too-large", "The body is larger than this request may have."),
+            Self::BodyTooSlow => ("body-too-slow", "The body did not arrive in time."),
+            Self::Busy => ("busy", "Too much is being done at the moment. Try again."),
+            Self::Internal(_) => ("internal-error", "Something failed. The reason has been logged."),
+        }
+    }
+
+    fn details(&self) -> Value {
+        if let Self::Field { name, rule } = self {
+            return json!({"field": name, "rule": rule});
+        }
+        json!({})
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Internal(source) = &self {
+            tracing::error!(error = source.as_ref(), "a request failed");
+        }
+        let (reason, message) = self.public();
+        let body = json!({"error": reason, "message": message, "details": self.details()});
+        let mut response = (self.status(), Json(body)).into_response();
+        let headers = response.headers_mut();
+        if matches!(self, Self::Unauthenticated) {
+            // RFC 9110 §15.5.2: a 401 names at least one way to authenticate.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self, Self::Busy) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Damaged(_) | StoreError::Interrupted | StoreError::Database(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The gateways that have reported: how far they are, and the keys with which they sign identities. Held in memory only:
+//! after a start, a gateway is unknown until it reports again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use feed::{Acknowledgement, VerificationKey};
+use jsonwebtoken::DecodingKey;
+
+/// What a gateway last reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayStatus {
+    /// Its name.
+    pub gateway: String,
+    /// The revision that its cache was at.
+    pub revision: u64,
+    /// Ids of the keys that it signs with.
+    pub key_ids: Vec<String>,
+    /// When it reported, in milliseconds since the Unix epoch.
+    pub last_contact_ms: i64,
+}
+
+/// All gateways that have reported.
+#[derive(Debug, Default)]
+pub(crate) struct Gateways(Mutex<BTreeMap<String, Known>>);
+
+struct Known {
+    revision: u64,
+    keys: Vec<(String, DecodingKey)>,
+    last_contact_ms: i64,
+}
+
+impl Gateways {
+    /// Takes down a report; `None` when it cannot be one.
+    pub(crate) fn acknowledge(&self, report: &Acknowledgement, now_ms: i64) -> Option<()> {
+        let named = (1..=NAME_BYTES_MAX).contains(&report.gateway.len());
+        if !named || report.keys.len() > KEYS_MAX {
+            return None;
+        }
+        let known = Known {
+            revision: report.revision,
+            keys: report.keys.iter().map(read_key).collect::<Option<_>>()?,
+            last_contact_ms: now_ms,
+        };
+        let mut all = self.lock();
+        all.insert(report.gateway.clone(), known);
+        if all.len() > GATEWAYS_MAX {
+            let oldest = all.iter().min_by_key(|(_, known)| known.last_contact_ms);
+            let oldest = oldest.map(|(name, _)| name.clone());
+            oldest.and_then(|name| all.remove(&name));
+        }
+        Some(())
+    }
+
+    /// Returns the keys with this id; more than one when gateways have chosen the same id.
+    pub(crate) fn keys(&self, id: &str) -> Vec<DecodingKey> {
+        let all = self.lock();
+        let keys = all.values().flat_map(|known| &known.keys);
+        keys.filter(|(own, _)| own == id).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Returns what each gateway last reported, ordered by name.
+    pub(crate) fn statuses(&self) -> Vec<GatewayStatus> {
+        let status = |(name, known): (&String, &Known)| GatewayStatus {
+            gateway: name.clone(),
+            revision: known.revision,
+            key_ids: known.keys.iter().map(|(id, _)| id.clone()).collect(),
+            last_contact_ms: known.last_contact_ms,
+        };
+        self.lock().iter().map(status).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        // Nothing that holds the lock leaves the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Most gateways that are known at once. Beyond them, the one that has been silent longest is forgotten.
+const GATEWAYS_MAX: usize = 1000;
+
+/// Most keys of one gateway: one in use, one to come, and old ones whose signatures are still valid.
+const KEYS_MAX: usize = 8;
+
+/// Longest name of a gateway and longest id of a key, in octets.
+const NAME_BYTES_MAX: usize = 200;
+
+/// Octets of an Ed25519 public key (RFC 8032 §5.1.5).
+const KEY_BYTES: usize = 32;
+
+fn read_key(key: &VerificationKey) -> Option<(String, DecodingKey)> {
+    let identified = (1..=NAME_BYTES_MAX).contains(&key.kid.len());
+    // RFC 8037 §2.
+    let declared = key.kty == "OKP" && key.crv == "Ed25519" && key.alg == "EdDSA" && key.usage == "sig";
+    let decoding = DecodingKey::from_ed_components(&key.x).ok()?;
+    let whole = decoding.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == KEY_BYTES);
+    (identified && declared && whole).then(|| (key.kid.clone(), decoding))
+}

@@ -1,0 +1,174 @@
+//! The control plane: who may do what is kept in a store, changed through an API and told to gateways by a feed.
+//!
+//! The path of a change: `api` → `store` → `feed_api`. Everything here stands behind the gateway, which has
+//! decided by the role policies whether the caller may do what they ask; what is added here is what only the store's
+//! owner can know. The crate does not listen on sockets and does not run policies.
+//!
+//! # Layout
+//! - `api`: what clients ask, by path; its rules are checked inside the transaction that they guard.
+//! - `store`: the rows, the audit entries and the change log, in one transaction for each change.
+//! - `feed_api`: what gateways are told and what they report.
+//! - `trust`, `identity`, `gateways`: whose word is taken.
+//! - `open`, `bootstrap`, `data_dir`: the start.
+//! - `roles`, `random`, `body`, `error`: parts of the above.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use catalogue::Catalogue;
+use feed::{Clock, Digest};
+
+mod api;
+mod body;
+mod bootstrap;
+mod data_dir;
+mod error;
+mod feed_api;
+mod gateways;
+mod identity;
+mod open;
+mod random;
+mod roles;
+mod store;
+mod trust;
+
+pub use api::permissions::{Decide, PermissionQuestion};
+pub use data_dir::{BOOTSTRAP_TOKEN_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE};
+pub use gateways::GatewayStatus;
+pub use open::{OpenError, open};
+pub use random::Random;
+pub use roles::{RoleCatalogue, RoleDescription, ScopeKind};
+pub use store::Counts;
+
+use data_dir::DataDirectory;
+use feed_api::{FeedApi, Feeds};
+use gateways::Gateways;
+use store::Store;
+use trust::Trust;
+
+/// What the control plane needs.
+pub struct Settings {
+    /// The data directory, which must exist.
+    pub data: PathBuf,
+    /// The organisation that an empty store gets; `None`: `default`.
+    pub org: Option<String>,
+    /// The time.
+    pub clock: Clock,
+    /// Where tokens and ids come from.
+    pub random: Random,
+    /// The roles that can be bound.
+    pub roles: RoleCatalogue,
+    /// The operations that permissions are told of.
+    pub catalogue: Arc<Catalogue>,
+    /// Whether a subject may do something, by the role policies.
+    pub decide: Decide,
+}
+
+/// A running control plane.
+pub struct Admin {
+    store: Arc<Store>,
+    gateways: Arc<Gateways>,
+    feeds: Arc<Feeds>,
+    router: Router,
+    bootstrapped: bool,
+    _directory: DataDirectory,
+}
+
+/// The control plane could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the store cannot be read")]
+pub struct Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Admin {
+    /// Returns the routes of the API and of the feed. Whoever serves them adds limits on connections and headers.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Returns the newest revision.
+    pub fn revision(&self) -> u64 {
+        *self.store.newest().borrow()
+    }
+
+    /// Returns the store's identity, as the feed tells it.
+    pub fn store_id(&self) -> &str {
+        self.store.id()
+    }
+
+    /// Returns whether this start found an empty store and wrote the first administrator's token.
+    pub fn bootstrapped(&self) -> bool {
+        self.bootstrapped
+    }
+
+    /// Returns what each gateway last reported, ordered by name.
+    pub fn gateways(&self) -> Vec<GatewayStatus> {
+        self.gateways.statuses()
+    }
+
+    /// Counts the feeds that are open.
+    pub fn open_feeds(&self) -> usize {
+        self.feeds.count()
+    }
+
+    /// Counts what the store holds; reads the whole of an index, so not for every request.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the store cannot be read.
+    pub async fn counts(&self) -> Result<Counts, Unavailable> {
+        let counts = self.store.counts().await;
+        counts.map_err(|error| Unavailable(Box::new(error)))
+    }
+
+    /// Ends all feeds, waits for running transactions and closes the store. Requests that come later fail.
+    pub async fn close(&self) {
+        self.feeds.close().await;
+        self.store.close().await;
+    }
+
+    fn new(
+        settings: Settings,
+        store: Arc<Store>,
+        directory: DataDirectory,
+        credential: Digest,
+        bootstrapped: bool,
+    ) -> Self {
+        let gateways = Arc::new(Gateways::default());
+        let feeds = Arc::new(Feeds::open());
+        let roles = Arc::new(settings.roles);
+        let feed_api = FeedApi {
+            store: Arc::clone(&store),
+            clock: settings.clock.clone(),
+            roles: Arc::clone(&roles),
+            gateways: Arc::clone(&gateways),
+            feeds: Arc::clone(&feeds),
+        };
+        let api = api::Api {
+            store: Arc::clone(&store),
+            clock: settings.clock.clone(),
+            random: settings.random,
+            roles,
+            permissions: Arc::new(api::permissions::Permissions::new(settings.catalogue, settings.decide)),
+        };
+        let trust = Arc::new(Trust {
+            credential,
+            gateways: Arc::clone(&gateways),
+            clock: settings.clock,
+        });
+        let router = api::routes(api)
+            .layer(from_fn_with_state(Arc::clone(&trust), trust::require_identity))
+            .merge(feed_api::routes(feed_api))
+            .fallback(async || error::ApiError::NotFound)
+            .method_not_allowed_fallback(async || error::ApiError::MethodNotAllowed)
+            .layer(from_fn_with_state(trust, trust::require_gateway));
+        Self {
+            store,
+            gateways,
+            feeds,
+            router,
+            bootstrapped,
+            _directory: directory,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Audit entries: who changed what. One for each revision, written with it, never with a secret or a digest in it.
+
+use serde_json::Value;
+
+use super::{Change, StoreError, signed};
+
+/// Who makes a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// A subject, through the API.
+    Subject {
+        /// Id of the subject.
+        id: String,
+        /// Id of the token that its request carried.
+        token: String,
+    },
+    /// A gateway, for something that happened at the orchestrator.
+    Gateway {
+        /// Id of the subject that made it happen, where that is known.
+        creator: Option<String>,
+    },
+    /// The first start, on behalf of the administrator that it makes.
+    Bootstrap {
+        /// Id of the new administrator.
+        administrator: String,
+    },
+}
+
+/// What a change did, for people.
+#[derive(Debug)]
+pub(crate) struct AuditEntry {
+    /// Operation id of the catalogue, or the name of an event that is no operation.
+    pub operation: &'static str,
+    /// The organisation that was changed.
+    pub org: String,
+    /// Path of what was changed.
+    pub target: String,
+    /// What it was. `None`: it is new.
+    pub before: Option<Value>,
+    /// What it is. `None`: it is gone.
+    pub after: Option<Value>,
+}
+
+impl Actor {
+    /// Returns the id that rows tell as their creator.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Subject { id, .. } => id,
+            Self::Gateway { creator } => creator.as_deref().unwrap_or(GATEWAY),
+            Self::Bootstrap { administrator } => administrator,
+        }
+    }
+
+    fn columns(&self) -> (&'static str, Option<&str>, Option<&str>) {
+        match self {
+            Self::Subject { id, token } => ("subject", Some(id), Some(token)),
+            Self::Gateway { creator } => (GATEWAY, creator.as_deref(), None),
+            Self::Bootstrap { administrator } => ("bootstrap", Some(administrator), None),
+        }
+    }
+}
+
+impl Change {
+    pub(super) async fn insert_audit_entry(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let (kind, subject, token) = self.actor.columns();
+        let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+        sqlx::query(
+            "INSERT INTO audit_entries
+                (revision, at_ms, actor_kind, actor_subject, actor_token, operation, org, target, before, after)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(signed(self.revision)?)
+        .bind(self.now_ms)
+        .bind(kind)
+        .bind(subject)
+        .bind(token)
+        .bind(entry.operation)
+        .bind(&entry.org)
+        .bind(&entry.target)
+        .bind(text(&entry.before))
+        .bind(text(&entry.after))
+        .execute(&mut *self.view.transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+const GATEWAY: &str = "gateway";

@@ -1,0 +1,99 @@
+//! Snapshots: the whole state as lines of the feed, a thousand records at a time.
+//!
+//! The database itself writes the lines. Reading rows and writing JSON here would cost several times as much, and a
+//! gateway's start waits for this.
+
+use super::{StoreError, View, unsigned};
+
+/// Where a snapshot goes on.
+#[derive(Debug)]
+pub(crate) enum Cursor {
+    /// Subjects behind this id.
+    Subjects { after: String },
+    /// Tokens behind this number.
+    Tokens { after: i64 },
+}
+
+/// Some records of a snapshot.
+#[derive(Debug)]
+pub(crate) struct RecordLines {
+    /// `record` frames, one a line.
+    pub lines: String,
+    /// How many they are.
+    pub records: u64,
+}
+
+impl Cursor {
+    /// Returns the beginning: subjects come first, so that a token never comes before its subject.
+    pub(crate) fn start() -> Self {
+        Self::Subjects { after: String::new() }
+    }
+}
+
+impl View {
+    /// Returns the next records and moves the cursor behind them; `None` at the end.
+    pub(crate) async fn snapshot_lines(&mut self, cursor: &mut Cursor) -> Result<Option<RecordLines>, StoreError> {
+        if let Cursor::Subjects { after } = cursor {
+            if let Some((lines, last)) = self.subject_lines(after).await? {
+                *cursor = Cursor::Subjects { after: last };
+                return Ok(Some(lines));
+            }
+            *cursor = Cursor::Tokens { after: 0 };
+        }
+        let Cursor::Tokens { after } = cursor else {
+            return Ok(None);
+        };
+        let Some((lines, last)) = self.token_lines(*after).await? else {
+            return Ok(None);
+        };
+        *after = last;
+        Ok(Some(lines))
+    }
+
+    async fn subject_lines(&mut self, after: &str) -> Result<Option<(RecordLines, String)>, StoreError> {
+        let row: (Option<String>, i64, Option<String>) = sqlx::query_as(
+            r#"SELECT group_concat(line, char(10)), count(*), max(id) FROM (
+                   SELECT s.id, '{"frame":"record","record":{"kind":"subject","id":' || json_quote(s.id)
+                       || ',"type":"' || s.kind || '","org":' || json_quote(s.org) || ',"roles":['
+                       || coalesce((SELECT group_concat('{"scope":' || json_quote(b.scope)
+                                                        || ',"role":' || json_quote(b.role) || '}', ',')
+                                    FROM role_bindings b WHERE b.subject = s.id), '')
+                       || ']}}' AS line
+                   FROM subjects s WHERE s.id > ? ORDER BY s.id LIMIT ?)"#,
+        )
+        .bind(after)
+        .bind(RECORDS_AT_ONCE)
+        .fetch_one(self.connection())
+        .await?;
+        read_lines(row)
+    }
+
+    async fn token_lines(&mut self, after: i64) -> Result<Option<(RecordLines, i64)>, StoreError> {
+        let row: (Option<String>, i64, Option<i64>) = sqlx::query_as(
+            r#"SELECT group_concat(line, char(10)), count(*), max(number) FROM (
+                   SELECT number, '{"frame":"record","record":{"kind":"token","digest":"' || lower(hex(digest))
+                       || '","id":' || json_quote(id) || ',"subject":' || json_quote(subject)
+                       || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms) || '}}' AS line
+                   FROM tokens WHERE number > ? ORDER BY number LIMIT ?)"#,
+        )
+        .bind(after)
+        .bind(RECORDS_AT_ONCE)
+        .fetch_one(self.connection())
+        .await?;
+        read_lines(row)
+    }
+}
+
+/// How many records are read at once: about 200 KiB, enough that the cost of a query does not count.
+const RECORDS_AT_ONCE: i64 = 1000;
+
+type LinesRow<L> = (Option<String>, i64, Option<L>);
+
+fn read_lines<L>((lines, records, last): LinesRow<L>) -> Result<Option<(RecordLines, L)>, StoreError> {
+    let (Some(mut lines), Some(last)) = (lines, last) else {
+        return Ok(None);
+    };
+    lines.push('\n');
+    let records = unsigned(records)?;
+    Ok(Some((RecordLines { lines, records }, last)))
+}

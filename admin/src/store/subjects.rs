@@ -1,0 +1,257 @@
+//! Subjects: service users, members and groups, each of one organisation.
+
+use feed::{Record, Scope, SubjectKind};
+use serde_json::value::RawValue;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Change, StoreError, View};
+
+/// A subject, and the role it holds on the scope that was asked about.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub id: String,
+    pub org: String,
+    pub kind: SubjectKind,
+    pub name: String,
+    pub email: Option<String>,
+    /// A JSON object.
+    pub properties: Box<RawValue>,
+    /// Of members only.
+    pub invite: Option<Invite>,
+    /// Of groups only.
+    pub idp_id: Option<String>,
+    pub created_ms: i64,
+    pub created_by: String,
+    pub role: Option<String>,
+}
+
+/// Whether a member has followed their invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Invite {
+    Pending,
+    Accepted,
+}
+
+/// A subject to be.
+#[derive(Debug)]
+pub(crate) struct NewSubject<'a> {
+    pub id: &'a str,
+    pub org: &'a str,
+    pub name: &'a str,
+    pub email: Option<&'a str>,
+    pub form: NewForm<'a>,
+}
+
+/// What sets the kinds of subject apart.
+#[derive(Debug)]
+pub(crate) enum NewForm<'a> {
+    ServiceUser,
+    /// A member, invited but not yet here.
+    Invited,
+    Group {
+        idp_id: &'a str,
+    },
+}
+
+impl View {
+    /// Returns a subject of an organisation with its role on a scope.
+    pub(crate) async fn subject(&mut self, id: &str, scope: &Scope) -> Result<Option<Subject>, StoreError> {
+        let row = sqlx::query(
+            "SELECT s.*, b.role FROM subjects s
+             LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = ?1
+             WHERE s.id = ?2 AND s.org = ?3",
+        )
+        .bind(scope.to_string())
+        .bind(id)
+        .bind(scope.organisation())
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(Subject::read).transpose()
+    }
+
+    /// Returns a subject, whatever its organisation, with its role there. Only for callers, who prove who they are.
+    pub(crate) async fn caller(&mut self, id: &str) -> Result<Option<Subject>, StoreError> {
+        let row = sqlx::query(
+            "SELECT s.*, b.role FROM subjects s
+             LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = '/orgs/' || s.org
+             WHERE s.id = ?",
+        )
+        .bind(id)
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(Subject::read).transpose()
+    }
+
+    /// Returns all subjects that hold a role on a scope, the oldest first.
+    pub(crate) async fn holders(&mut self, scope: &Scope) -> Result<Vec<Subject>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.*, b.role FROM role_bindings b JOIN subjects s ON s.id = b.subject
+             WHERE b.scope = ? ORDER BY s.created_ms, s.id",
+        )
+        .bind(scope.to_string())
+        .fetch_all(self.connection())
+        .await?;
+        rows.into_iter().map(Subject::read).collect()
+    }
+
+    /// Returns the members of an organisation that have not yet followed their invitation, the oldest first.
+    pub(crate) async fn invited(&mut self, org: &str) -> Result<Vec<Subject>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.*, NULL AS role FROM subjects s
+             WHERE s.org = ? AND s.kind = 'member' AND s.invite = 'pending' ORDER BY s.created_ms, s.id",
+        )
+        .bind(org)
+        .fetch_all(self.connection())
+        .await?;
+        rows.into_iter().map(Subject::read).collect()
+    }
+
+    /// Returns whether a member other than this subject has this address, in any spelling of ASCII letters.
+    pub(crate) async fn email_is_taken(&mut self, org: &str, email: &str, by_other: &str) -> Result<bool, StoreError> {
+        let (taken,): (bool,) = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM subjects
+             WHERE org = ? AND kind = 'member' AND lower(email) = lower(?) AND id <> ?)",
+        )
+        .bind(org)
+        .bind(email)
+        .bind(by_other)
+        .fetch_one(self.connection())
+        .await?;
+        Ok(taken)
+    }
+
+    /// Returns whether the organisation has this group of this identity provider.
+    pub(crate) async fn group_exists(&mut self, org: &str, idp_id: &str, name: &str) -> Result<bool, StoreError> {
+        let (exists,): (bool,) = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM subjects WHERE org = ? AND kind = 'group' AND idp_id = ? AND name = ?)",
+        )
+        .bind(org)
+        .bind(idp_id)
+        .bind(name)
+        .fetch_one(self.connection())
+        .await?;
+        Ok(exists)
+    }
+}
+
+impl Change {
+    /// Adds an organisation.
+    pub(crate) async fn insert_org(&mut self, id: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO organisations (id, created_ms) VALUES (?, ?)")
+            .bind(id)
+            .bind(self.now_ms)
+            .execute(self.view.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Adds a subject, which holds no role yet.
+    pub(crate) async fn insert_subject(&mut self, new: &NewSubject<'_>) -> Result<(), StoreError> {
+        let (kind, invite, idp_id) = match new.form {
+            NewForm::ServiceUser => (SubjectKind::ServiceUser, None, None),
+            NewForm::Invited => (SubjectKind::Member, Some(Invite::Pending.name()), None),
+            NewForm::Group { idp_id } => (SubjectKind::Group, None, Some(idp_id)),
+        };
+        sqlx::query(
+            "INSERT INTO subjects (id, org, kind, name, email, invite, idp_id, created_ms, created_by)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(new.id)
+        .bind(new.org)
+        .bind(kind_name(kind))
+        .bind(new.name)
+        .bind(new.email)
+        .bind(invite)
+        .bind(idp_id)
+        .bind(self.now_ms)
+        .bind(self.actor.id().to_owned())
+        .execute(self.view.connection())
+        .await?;
+        self.touched.insert(new.id.to_owned());
+        Ok(())
+    }
+
+    /// Writes name, email and properties of a subject as they are in this value.
+    pub(crate) async fn update_profile(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        sqlx::query("UPDATE subjects SET name = ?, email = ?, properties = ? WHERE id = ? AND org = ?")
+            .bind(&subject.name)
+            .bind(&subject.email)
+            .bind(subject.properties.get())
+            .bind(&subject.id)
+            .bind(&subject.org)
+            .execute(self.view.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Removes a subject, its role bindings and its tokens.
+    pub(crate) async fn delete_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM subjects WHERE id = ? AND org = ?")
+            .bind(&subject.id)
+            .bind(&subject.org)
+            .execute(self.view.connection())
+            .await?;
+        self.touched.remove(&subject.id);
+        let id = subject.id.clone();
+        self.records.push(Record::SubjectRemoved { id });
+        Ok(())
+    }
+}
+
+impl Subject {
+    fn read(row: SqliteRow) -> Result<Self, StoreError> {
+        let properties: String = row.try_get("properties")?;
+        let properties = RawValue::from_string(properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let invite: Option<&str> = row.try_get("invite")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            org: row.try_get("org")?,
+            kind: parse_kind(row.try_get("kind")?)?,
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            properties,
+            invite: invite.map(Invite::parse).transpose()?,
+            idp_id: row.try_get("idp_id")?,
+            created_ms: row.try_get("created_ms")?,
+            created_by: row.try_get("created_by")?,
+            role: row.try_get("role")?,
+        })
+    }
+}
+
+impl Invite {
+    /// Returns the word that the API and the store use for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, StoreError> {
+        match name {
+            "pending" => Ok(Self::Pending),
+            "accepted" => Ok(Self::Accepted),
+            other => Err(StoreError::Damaged(format!("the invite {other:?}"))),
+        }
+    }
+}
+
+/// Returns the word that the store and the feed use for a kind.
+pub(super) fn kind_name(kind: SubjectKind) -> &'static str {
+    match kind {
+        SubjectKind::ServiceUser => "service-user",
+        SubjectKind::Member => "member",
+        SubjectKind::Group => "group",
+    }
+}
+
+pub(super) fn parse_kind(name: &str) -> Result<SubjectKind, StoreError> {
+    match name {
+        "service-user" => Ok(SubjectKind::ServiceUser),
+        "member" => Ok(SubjectKind::Member),
+        "group" => Ok(SubjectKind::Group),
+        other => Err(StoreError::Damaged(format!("the kind {other:?}"))),
+    }
+}

@@ -1,0 +1,113 @@
+//! Tokens of service users: everything but their secrets.
+
+use feed::{Digest, Record};
+
+use super::{Change, StoreError, Subject, View, unsigned};
+
+/// A token, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Token {
+    pub id: String,
+    pub description: String,
+    /// As its creator wrote it.
+    pub expires_at: Option<String>,
+    pub expires_ms: Option<i64>,
+    pub created_ms: i64,
+    pub created_by: String,
+}
+
+/// A token to be.
+#[derive(Debug)]
+pub(crate) struct NewToken<'a> {
+    pub id: &'a str,
+    pub digest: Digest,
+    pub description: &'a str,
+    /// The expiry as it was written, and in milliseconds since the Unix epoch.
+    pub expiry: Option<(&'a str, i64)>,
+}
+
+impl View {
+    /// Returns a token of a subject.
+    pub(crate) async fn token(&mut self, subject: &Subject, id: &str) -> Result<Option<Token>, StoreError> {
+        let token = sqlx::query_as(
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by
+             FROM tokens WHERE subject = ? AND id = ? AND org = ?",
+        )
+        .bind(&subject.id)
+        .bind(id)
+        .bind(&subject.org)
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(token)
+    }
+
+    /// Returns the tokens of a subject, ordered by id.
+    pub(crate) async fn tokens(&mut self, subject: &Subject) -> Result<Vec<Token>, StoreError> {
+        let tokens = sqlx::query_as(
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by
+             FROM tokens WHERE subject = ? AND org = ? ORDER BY id",
+        )
+        .bind(&subject.id)
+        .bind(&subject.org)
+        .fetch_all(self.connection())
+        .await?;
+        Ok(tokens)
+    }
+
+    /// Counts the tokens of a subject.
+    pub(crate) async fn tokens_count(&mut self, subject: &Subject) -> Result<u64, StoreError> {
+        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM tokens WHERE subject = ?")
+            .bind(&subject.id)
+            .fetch_one(self.connection())
+            .await?;
+        unsigned(count)
+    }
+}
+
+impl Change {
+    /// Adds a token to a service user.
+    pub(crate) async fn insert_token(
+        &mut self,
+        org: &str,
+        subject: &str,
+        new: &NewToken<'_>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO tokens (subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(subject)
+        .bind(org)
+        .bind(new.id)
+        .bind(&new.digest.as_bytes()[..])
+        .bind(new.description)
+        .bind(new.expiry.map(|(text, _)| text))
+        .bind(new.expiry.map(|(_, ms)| ms))
+        .bind(self.now_ms)
+        .bind(self.actor.id().to_owned())
+        .execute(self.view.connection())
+        .await?;
+        self.records.push(Record::Token(feed::Token {
+            digest: new.digest,
+            id: new.id.to_owned(),
+            subject: subject.to_owned(),
+            expires_ms: new.expiry.map(|(_, ms)| ms),
+        }));
+        Ok(())
+    }
+
+    /// Removes a token of a subject. Its id is free again.
+    pub(crate) async fn delete_token(&mut self, subject: &Subject, id: &str) -> Result<(), StoreError> {
+        let (digest,): (Vec<u8>,) = sqlx::query_as("DELETE FROM tokens WHERE subject = ? AND id = ? RETURNING digest")
+            .bind(&subject.id)
+            .bind(id)
+            .fetch_one(self.view.connection())
+            .await?;
+        let bytes = digest
+            .try_into()
+            .map_err(|_other| StoreError::Damaged("a digest of another length".to_owned()))?;
+        let digest = Digest::from_bytes(bytes);
+        self.records.push(Record::TokenRemoved { digest });
+        Ok(())
+    }
+}

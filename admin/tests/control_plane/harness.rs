@@ -1,0 +1,360 @@
+//! A control plane on a socket, callers, and a look into the database.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use admin::{Admin, OpenError, Random, RoleCatalogue, RoleDescription, ScopeKind, Settings};
+use catalogue::Catalogue;
+use feed::{Acknowledgement, Clock, Identity, Scope, SubjectKind};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use crate::gateway::{Feed, Signer};
+
+/// 2026-01-01T00:00:00Z.
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
+pub(crate) const ORG: &str = "my-org";
+
+/// A control plane with one administrator, `root`.
+pub(crate) struct Plane {
+    pub(crate) admin: Admin,
+    pub(crate) clock: Clock,
+    pub(crate) root: Who,
+    pub(crate) signer: Signer,
+    pub(crate) credential: String,
+    directory: tempfile::TempDir,
+    client: Client<HttpConnector, Full<Bytes>>,
+    authority: String,
+    /// Stops serving when it is dropped.
+    server: tokio::task::JoinSet<()>,
+}
+
+/// A caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    pub(crate) subject: String,
+    pub(crate) token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+pub(crate) fn settings(data: &Path, clock: &Clock) -> Settings {
+    Settings {
+        data: data.to_owned(),
+        org: Some(ORG.to_owned()),
+        clock: clock.clone(),
+        random: Random::system(),
+        roles: built_in_roles(),
+        catalogue: Arc::new(Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is valid")),
+        decide: Arc::new(crate::permissions::decide),
+    }
+}
+
+impl Plane {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self::start_in(directory).await.expect("it opens")
+    }
+
+    pub(crate) async fn start_in(directory: tempfile::TempDir) -> Result<Self, OpenError> {
+        let clock = Clock::manual(START_MS);
+        let admin = admin::open(settings(directory.path(), &clock)).await?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let authority = listener.local_addr().expect("an address").to_string();
+        let router = admin.router();
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            axum::serve(listener, router).await.expect("it serves");
+        });
+        let credential = std::fs::read_to_string(directory.path().join(admin::GATEWAY_CREDENTIAL_FILE));
+        let mut plane = Self {
+            admin,
+            clock,
+            root: Who {
+                subject: String::new(),
+                token: "bootstrap".to_owned(),
+            },
+            signer: Signer::new("key-1"),
+            credential: credential.expect("a credential").trim_end().to_owned(),
+            directory,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            authority,
+            server,
+        };
+        plane.root.subject = plane
+            .text("SELECT id FROM subjects WHERE name = 'bootstrap-administrator'")
+            .await;
+        plane.acknowledge(&plane.signer).await;
+        Ok(plane)
+    }
+
+    /// Ends the server and the control plane and gives back the directory.
+    pub(crate) async fn stop(mut self) -> tempfile::TempDir {
+        self.server.shutdown().await;
+        self.admin.close().await;
+        self.directory
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Asks as a caller, with a body.
+    pub(crate) async fn send(&self, who: &Who, method: &str, path: &str, body: Value) -> Answer {
+        let identity = self.signer.sign(&self.identity(who));
+        self.request(
+            method,
+            path,
+            body.to_string(),
+            &[(feed::frame::IDENTITY_FIELD, &identity)],
+        )
+        .await
+    }
+
+    /// Asks as a caller, without a body.
+    pub(crate) async fn ask(&self, who: &Who, method: &str, path: &str) -> Answer {
+        let identity = self.signer.sign(&self.identity(who));
+        self.request(method, path, String::new(), &[(feed::frame::IDENTITY_FIELD, &identity)])
+            .await
+    }
+
+    /// Asks with the gateway credential and these fields besides.
+    pub(crate) async fn request(&self, method: &str, path: &str, body: String, fields: &[(&str, &str)]) -> Answer {
+        let credential = format!("Bearer {}", self.credential);
+        let all: Vec<(&str, &str)> = [("authorization", credential.as_str())]
+            .into_iter()
+            .chain(fields.iter().copied())
+            .collect();
+        self.raw(method, path, body, &all).await
+    }
+
+    /// Asks with nothing but these fields.
+    pub(crate) async fn raw(&self, method: &str, path: &str, body: String, fields: &[(&str, &str)]) -> Answer {
+        let response = self.open(method, path, body, fields).await;
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let body = match bytes.len() {
+            0 => Value::Null,
+            _ => serde_json::from_slice(&bytes).expect("a JSON body"),
+        };
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    async fn open(&self, method: &str, path: &str, body: String, fields: &[(&str, &str)]) -> hyper::Response<Incoming> {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).expect("a method"))
+            .uri(format!("http://{}{path}", self.authority));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body)).expect("a request");
+        self.client.request(request).await.expect("an answer")
+    }
+
+    pub(crate) async fn feed(&self, query: &str) -> Feed {
+        let credential = format!("Bearer {}", self.credential);
+        let fields = [("authorization", credential.as_str())];
+        let response = self.open("GET", &format!("/feed{query}"), String::new(), &fields).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+        Feed::new(response.into_body())
+    }
+
+    /// Reports a key as a gateway does.
+    pub(crate) async fn acknowledge(&self, signer: &Signer) {
+        let report = Acknowledgement {
+            gateway: format!("gateway-of-{}", signer.key_id),
+            revision: self.admin.revision(),
+            keys: vec![signer.verification_key()],
+        };
+        let body = serde_json::to_string(&report).expect("it serializes");
+        let answer = self.request("POST", "/feed/ack", body, &[]).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+
+    /// The claims that a gateway makes for a caller; roles play no part here, so there are none.
+    pub(crate) fn identity(&self, who: &Who) -> Identity {
+        let now = self.clock.unix_ms() / 1000;
+        Identity {
+            iss: "postern".to_owned(),
+            sub: who.subject.clone(),
+            org: ORG.to_owned(),
+            kind: SubjectKind::ServiceUser,
+            token_id: who.token.clone(),
+            roles: std::collections::BTreeMap::new(),
+            revision: 1,
+            iat: now,
+            exp: now + 60,
+        }
+    }
+
+    /// Makes a service user with a role and a token.
+    pub(crate) async fn service_user(&self, role: &str) -> Who {
+        let body = json!({"name": format!("a {role}"), "role": role});
+        let user = self.send(&self.root, "POST", &format!("/orgs/{ORG}/users"), body).await;
+        assert_eq!(user.status, StatusCode::OK, "{}", user.body);
+        let subject = user.body["id"].as_str().expect("an id").to_owned();
+        let body = json!({"id": "main", "type": "static"});
+        let token = self
+            .send(&self.root, "POST", &format!("/users/{subject}/tokens"), body)
+            .await;
+        assert_eq!(token.status, StatusCode::OK, "{}", token.body);
+        Who {
+            subject,
+            token: "main".to_owned(),
+        }
+    }
+
+    /// Makes a member who has followed their invitation.
+    pub(crate) async fn member(&self, email: &str, role: &str) -> Who {
+        let body = json!({"email": email, "role": role});
+        let invited = self
+            .send(&self.root, "POST", &format!("/orgs/{ORG}/invitations"), body)
+            .await;
+        assert_eq!(invited.status, StatusCode::OK, "{}", invited.body);
+        let subject = invited.body[0]["id"].as_str().expect("an id").to_owned();
+        self.sql(&format!(
+            "UPDATE subjects SET invite = 'accepted' WHERE id = '{subject}'"
+        ))
+        .await
+        .expect("it is accepted");
+        Who {
+            subject,
+            token: "session".to_owned(),
+        }
+    }
+
+    /// Makes another organisation with an administrator, as an import by plain SQL does.
+    pub(crate) async fn foreign_administrator(&self) -> Who {
+        let subject = "s-00000000-0000-4000-8000-000000000001".to_owned();
+        let statements = format!(
+            "INSERT INTO organisations (id, created_ms) VALUES ('their-org', 0);
+             INSERT INTO subjects (id, org, kind, name, created_ms, created_by)
+                 VALUES ('{subject}', 'their-org', 'service-user', 'their robot', 0, 'import');
+             INSERT INTO role_bindings (subject, subject_kind, org, scope, role, created_ms, created_by)
+                 VALUES ('{subject}', 'service-user', 'their-org', '/orgs/their-org', 'administrator', 0, 'import'),
+                        ('{subject}', 'service-user', 'their-org', '/orgs/their-org/apps/web', 'owner', 0, 'import');
+             INSERT INTO tokens (subject, org, id, digest, description, created_ms, created_by)
+                 VALUES ('{subject}', 'their-org', 'main', randomblob(32), '', 0, 'import');"
+        );
+        self.sql(&statements).await.expect("they are inserted");
+        Who {
+            subject,
+            token: "main".to_owned(),
+        }
+    }
+
+    pub(crate) async fn database(&self) -> SqliteConnection {
+        database(self.directory.path()).await
+    }
+
+    /// Runs statements beside the running control plane.
+    pub(crate) async fn sql(&self, statements: &str) -> Result<(), sqlx::Error> {
+        let mut connection = self.database().await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut connection)
+            .await
+            .map(drop)
+    }
+
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut connection)
+            .await
+            .expect("a number")
+    }
+
+    pub(crate) async fn text(&self, query: &str) -> String {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut connection)
+            .await
+            .expect("a text")
+    }
+}
+
+impl Answer {
+    /// Checks that it refuses for this reason, in the form that all refusals have.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, status: u16, reason: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.body["error"], reason, "{}", self.body);
+        assert!(self.body["message"].is_string() && self.body["details"].is_object());
+        assert_eq!(self.headers["content-type"], "application/json");
+        assert!(!self.headers.contains_key(feed::frame::REVISION_FIELD));
+    }
+
+    /// Checks status and media type, and that a change tells its revision.
+    #[track_caller]
+    pub(crate) fn assert_ok(&self) {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        assert_eq!(self.headers["content-type"], "application/json");
+    }
+
+    #[track_caller]
+    pub(crate) fn revision(&self) -> u64 {
+        let field = self.headers[feed::frame::REVISION_FIELD].to_str().expect("a text");
+        field.parse().expect("a number")
+    }
+}
+
+pub(crate) async fn database(directory: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(directory.join(admin::STORE_FILE))
+        .foreign_keys(true)
+        .connect()
+        .await
+        .expect("a database")
+}
+
+/// Checks that a time has the API's form, to the millisecond.
+#[track_caller]
+pub(crate) fn assert_timestamp(value: &Value) {
+    let text = value.as_str().expect("a text");
+    let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(form, "0000-00-00T00:00:00.000Z", "{text}");
+}
+
+pub(crate) fn app(name: &str) -> Scope {
+    Scope::app(ORG, name)
+}
+
+fn built_in_roles() -> RoleCatalogue {
+    use ScopeKind::{App, EnvType, Org};
+    use SubjectKind::{Group, Member, ServiceUser};
+    let everybody = vec![ServiceUser, Member, Group];
+    let role = |name: &str, scope, subject_kinds| RoleDescription {
+        name: name.to_owned(),
+        scopes: vec![scope],
+        subject_kinds,
+    };
+    RoleCatalogue::new(vec![
+        role("administrator", Org, everybody.clone()),
+        role("manager", Org, everybody.clone()),
+        role("member", Org, everybody.clone()),
+        role("artefactContributor", Org, vec![ServiceUser]),
+        role("orgViewer", Org, everybody.clone()),
+        role("viewer", App, everybody.clone()),
+        role("developer", App, everybody.clone()),
+        role("owner", App, everybody.clone()),
+        role("deployer", EnvType, everybody),
+    ])
+}

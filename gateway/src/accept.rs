@@ -1,0 +1,149 @@
+//! Accept: listeners and connections, and how they end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout_at};
+
+use crate::fields::{FIELDS_BYTES_MAX, FIELDS_MAX};
+use crate::operation::TARGET_BYTES_MAX;
+use crate::request::serve;
+use crate::worker::Worker;
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Take connections.
+    Serve,
+    /// Finish what runs, until then; take nothing new.
+    Drain(tokio::time::Instant),
+}
+
+/// Binds one listener for each worker to one address, so that the kernel spreads connections over them.
+///
+/// # Errors
+/// When the address is in use or cannot be bound.
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    // SO_REUSEPORT would let us share the port with another gateway of the same user without a word, so the address is
+    // first tried without it.
+    let alone = socket(address)?;
+    alone.bind(&address.into())?;
+    let address = alone.local_addr()?.as_socket().unwrap_or(address);
+    drop(alone);
+    (0..workers.max(1)).map(|_| listen(address)).collect()
+}
+
+/// Takes connections and serves them until told to drain, and then until they have ended or the time is up.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    mut phase: watch::Receiver<Phase>,
+    connections_max: u32,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be used"),
+    };
+    let places = Arc::new(Semaphore::new(connections_max as usize));
+    let serving = async {
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let worker = Rc::clone(&worker);
+                    tokio::task::spawn_local(connection(worker, (stream, peer), phase.clone(), place));
+                }
+                Err(error) => {
+                    // Such as no more file descriptors: connections that end will free some.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    let mut drained = phase.clone();
+    tokio::select! {
+        () = serving => {}
+        _ = drained.wait_for(|phase| *phase != Phase::Serve) => {}
+    }
+    drop(listener);
+    if let Phase::Drain(deadline) = *phase.borrow_and_update() {
+        let all = places.acquire_many(connections_max);
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!("connections were cut: the time to finish was up");
+        }
+    }
+}
+
+async fn connection(
+    worker: Rc<Worker>,
+    (stream, peer): (TcpStream, SocketAddr),
+    mut phase: watch::Receiver<Phase>,
+    place: OwnedSemaphorePermit,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    let header_timeout = worker.shared.settings.limits.header_timeout;
+    let service = service_fn(move |request| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, Infallible>(serve(worker, peer, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    // Without a timer hyper has no header timeout at all.
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    // One more than we allow, so that the refusal is ours, with a body that says why.
+    builder
+        .max_headers(FIELDS_MAX + 1)
+        .max_buf_size(FIELDS_BYTES_MAX + TARGET_BYTES_MAX + BUFFER_MARGIN);
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let end = tokio::select! {
+        biased;
+        end = serving.as_mut() => end,
+        _ = phase.wait_for(|phase| *phase != Phase::Serve) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = end {
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+    drop(place);
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Room for what is more than the limits, so that they are seen to be passed.
+const BUFFER_MARGIN: usize = 8 * 1024;
+
+/// Connections that the kernel keeps for us while we take others.
+const BACKLOG: i32 = 1024;
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,199 @@
+//! The access log: one JSON line for each request, written by a thread of its own.
+//!
+//! Workers put records into a bounded queue and never wait: what the writer cannot keep up with is dropped and counted.
+//! Nothing here decides anything; a record is written to until the request ends and read by the log alone.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use catalogue::Operation;
+use chrono::{DateTime, SecondsFormat};
+use crossbeam_queue::ArrayQueue;
+use http::{Method, Uri};
+use serde::Serialize;
+
+use crate::cache::Subject;
+use crate::metrics::Outcome;
+use crate::settings::AccessLog;
+
+/// Records on their way to the writer.
+pub(crate) struct AccessQueue {
+    records: Option<ArrayQueue<AccessRecord>>,
+    ended: AtomicBool,
+}
+
+/// What is known of a request when it ends.
+pub(crate) struct AccessRecord {
+    pub(crate) decision_id: (u64, u64),
+    pub(crate) at_ms: i64,
+    pub(crate) started: Instant,
+    pub(crate) peer: SocketAddr,
+    pub(crate) method: Method,
+    pub(crate) target: Uri,
+    pub(crate) operation: Option<Arc<Operation>>,
+    pub(crate) subject: Option<Arc<Subject>>,
+    pub(crate) token_id: Option<Arc<str>>,
+    pub(crate) revision: u64,
+    pub(crate) role: Option<Arc<str>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    /// Whether the caller got the whole answer.
+    pub(crate) complete: bool,
+    pub(crate) took: Duration,
+    /// What the refusal's source said.
+    pub(crate) detail: Option<String>,
+}
+
+/// The thread that writes.
+pub(crate) struct Writer {
+    queue: Arc<AccessQueue>,
+    thread: JoinHandle<()>,
+}
+
+impl AccessQueue {
+    /// Puts a record into the queue. `false` when it is full and the record is dropped.
+    pub(crate) fn push(&self, record: AccessRecord) -> bool {
+        self.records.as_ref().is_none_or(|records| records.push(record).is_ok())
+    }
+}
+
+impl Writer {
+    /// Opens the log and starts its thread. `None` when it is off.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn start(log: &AccessLog) -> io::Result<(Arc<AccessQueue>, Option<Self>)> {
+        let sink: Box<dyn Write + Send> = match log {
+            AccessLog::Off => {
+                return Ok((
+                    Arc::new(AccessQueue {
+                        records: None,
+                        ended: AtomicBool::new(false),
+                    }),
+                    None,
+                ));
+            }
+            AccessLog::Stdout => Box::new(io::stdout()),
+            AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        };
+        let queue = Arc::new(AccessQueue {
+            records: Some(ArrayQueue::new(QUEUE_MAX)),
+            ended: AtomicBool::new(false),
+        });
+        let writer_queue = Arc::clone(&queue);
+        let thread = std::thread::Builder::new()
+            .name("postern-log".to_owned())
+            .spawn(move || write_all(&writer_queue, sink))?;
+        Ok((Arc::clone(&queue), Some(Self { queue, thread })))
+    }
+
+    /// Writes what is left and ends.
+    pub(crate) fn finish(self) {
+        self.queue.ended.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        drop(self.thread.join());
+    }
+}
+
+impl AccessRecord {
+    /// Returns the decision id, as logs and refusals have it.
+    pub(crate) fn decision_id(&self) -> String {
+        format!("{:016x}{:016x}", self.decision_id.0, self.decision_id.1)
+    }
+}
+
+/// Records that may wait to be written: 100 ms of 80,000 requests a second.
+const QUEUE_MAX: usize = 8192;
+
+/// Waking the writer for each record would cost the worker a system call; it looks by itself this often.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest path that is logged, in octets.
+const PATH_BYTES_MAX: usize = 512;
+
+fn write_all(queue: &AccessQueue, sink: Box<dyn Write + Send>) {
+    let Some(records) = &queue.records else { return };
+    let mut sink = BufWriter::with_capacity(64 * 1024, sink);
+    loop {
+        let ended = queue.ended.load(Ordering::Acquire);
+        let mut written = Ok(());
+        while let Some(record) = records.pop() {
+            written = written.and_then(|()| write_line(&mut sink, &record));
+        }
+        if let Err(error) = written.and_then(|()| sink.flush()) {
+            tracing::error!(%error, "the access log cannot be written");
+        }
+        if ended {
+            return;
+        }
+        std::thread::park_timeout(LOOK_PAUSE);
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    decision_id: String,
+    revision: u64,
+    method: &'a str,
+    path: &'a str,
+    operation: &'a str,
+    org: Option<&'a str>,
+    subject: Option<&'a str>,
+    token_id: Option<&'a str>,
+    role: Option<&'a str>,
+    reason: &'static str,
+    status: u16,
+    bytes: u64,
+    complete: bool,
+    duration_us: u64,
+    peer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+fn write_line(sink: &mut impl Write, record: &AccessRecord) -> io::Result<()> {
+    let at = DateTime::from_timestamp_millis(record.at_ms).unwrap_or_default();
+    let line = Line {
+        at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        decision_id: record.decision_id(),
+        revision: record.revision,
+        method: record.method.as_str(),
+        path: loggable(record.target.path()),
+        operation: record.operation.as_ref().map_or("unknown", |operation| &operation.id),
+        org: record.subject.as_ref().map(|subject| &*subject.org),
+        subject: record.subject.as_ref().map(|subject| &*subject.id),
+        token_id: record.token_id.as_deref(),
+        role: record.role.as_deref(),
+        reason: record.outcome.reason(),
+        status: record.status,
+        bytes: record.bytes,
+        complete: record.complete,
+        duration_us: u64::try_from(record.took.as_micros()).unwrap_or(u64::MAX),
+        peer: record.peer.ip().to_string(),
+        detail: record.detail.as_deref(),
+    };
+    serde_json::to_writer(&mut *sink, &line)?;
+    sink.write_all(b"\n")
+}
+
+/// A path that may be logged: without query, cut, and not at all when something that looks like a secret is in it.
+fn loggable(path: &str) -> &str {
+    let secret = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential]
+        .iter()
+        .any(|kind| path.contains(kind.prefix()));
+    if secret {
+        return "(holds a secret)";
+    }
+    let mut end = path.len().min(PATH_BYTES_MAX);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    &path[..end]
+}

@@ -1,0 +1,201 @@
+//! Bodies: what is streamed to callers and to upstreams, at constant memory.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+/// Body of an answer.
+pub(crate) enum Body {
+    /// Held whole. `None` once it has been sent.
+    Full(Option<Bytes>),
+    /// Streamed from an upstream.
+    Streamed(Streamed),
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the other side failed: {0}")]
+    Transfer(#[from] hyper::Error),
+    #[error("nothing came for {0:?}")]
+    Idle(Duration),
+}
+
+/// An upstream's body on its way to the caller.
+pub(crate) struct Streamed {
+    incoming: Incoming,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Runs when the body has ended or was dropped; told the octets that were sent, and whether all were.
+    finish: Option<Box<dyn FnOnce(Finished)>>,
+    finished: Finished,
+}
+
+/// How far a streamed body came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Finished {
+    pub(crate) bytes: u64,
+    pub(crate) complete: bool,
+}
+
+/// Body of a request to an upstream.
+pub(crate) enum RequestBody {
+    /// Held whole. `None` once it has been sent.
+    Full(Option<Bytes>),
+    /// Streamed from the caller.
+    Streamed(Incoming, Rc<Progress>),
+}
+
+/// How the upload of a request body goes on, seen by whoever waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    moved: Cell<Instant>,
+    complete: Cell<bool>,
+}
+
+impl Body {
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self::Full(Some(bytes))
+    }
+
+    /// Streams an upstream's body, giving it up when nothing comes for `idle`.
+    pub(crate) fn streamed(incoming: Incoming, idle: Duration, finish: impl FnOnce(Finished) + 'static) -> Self {
+        let mut streamed = Streamed {
+            incoming,
+            idle,
+            timer: None,
+            finish: None,
+            finished: Finished::default(),
+        };
+        streamed.finished.complete = streamed.incoming.is_end_stream();
+        streamed.finish = Some(Box::new(finish));
+        Self::Streamed(streamed)
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(take_frame(bytes)),
+            Self::Streamed(streamed) => streamed.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => full_size(bytes),
+            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+            // Armed only when the upstream is slower than we are: most answers are complete by now.
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.idle)));
+            ready!(timer.as_mut().poll(context));
+            return Poll::Ready(Some(Err(BodyError::Idle(self.idle))));
+        };
+        self.timer = None;
+        if let Some(Ok(frame)) = &frame {
+            self.finished.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        self.finished.complete = frame.is_none() || self.incoming.is_end_stream();
+        Poll::Ready(frame.map(|result| result.map_err(BodyError::from)))
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if let Some(finish) = self.finish.take() {
+            finish(self.finished);
+        }
+    }
+}
+
+impl RequestBody {
+    pub(crate) fn empty() -> Self {
+        Self::Full(None)
+    }
+}
+
+impl Progress {
+    pub(crate) fn begin() -> Rc<Self> {
+        Rc::new(Self {
+            moved: Cell::new(Instant::now()),
+            complete: Cell::new(false),
+        })
+    }
+
+    /// When the last part of the body went on, or the whole was complete.
+    pub(crate) fn moved(&self) -> Instant {
+        self.moved.get()
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.get()
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(take_frame(bytes)),
+            Self::Streamed(incoming, progress) => {
+                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+                progress.moved.set(Instant::now());
+                progress.complete.set(frame.is_none() || incoming.is_end_stream());
+                // Trailers would become fields that no policy has seen.
+                Poll::Ready(frame.filter(|f| !f.as_ref().is_ok_and(Frame::is_trailers)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Self::Streamed(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => full_size(bytes),
+            Self::Streamed(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+fn take_frame<E>(bytes: &mut Option<Bytes>) -> Option<Result<Frame<Bytes>, E>> {
+    bytes
+        .take()
+        .filter(|bytes| !bytes.is_empty())
+        .map(|bytes| Ok(Frame::data(bytes)))
+}
+
+fn full_size(bytes: &Option<Bytes>) -> SizeHint {
+    SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+}

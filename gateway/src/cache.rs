@@ -1,0 +1,417 @@
+//! The cache: subjects, their roles and their tokens, as the store had them at one revision.
+//!
+//! Readers take no lock that is held during work, and every answer is as of one revision: each entry carries the revision
+//! that last changed it, and an entry newer than the published revision makes the reader look again. Since all changes up
+//! to a revision are applied before it is published, entries that are all at most that old are together what the store
+//! held at that revision.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use dashmap::DashMap;
+use feed::{Digest, Record, Scope, SubjectKind};
+use tokio::sync::watch;
+
+use crate::limit::Allowance;
+
+/// What gateways know of the store.
+pub struct Cache {
+    /// Replaced whole by a snapshot, changed in place by a change.
+    tables: ArcSwap<Tables>,
+    published: watch::Sender<u64>,
+    heard_ms: AtomicI64,
+}
+
+/// A token and its subject, both as of one revision.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who asks.
+    pub subject: Arc<Subject>,
+    /// Digest of the token.
+    pub digest: Digest,
+    /// Id of the token.
+    pub token_id: Arc<str>,
+    /// The revision that last changed the token or the subject.
+    pub changed: u64,
+    /// The revision at which they were looked up.
+    pub revision: u64,
+}
+
+/// A subject and its roles.
+#[derive(Debug)]
+pub struct Subject {
+    /// Id.
+    pub id: Arc<str>,
+    /// What it is.
+    pub kind: SubjectKind,
+    /// The organisation it belongs to.
+    pub org: Arc<str>,
+    /// Its role on the organisation.
+    pub org_role: Option<Arc<str>>,
+    /// Apps and the roles on them, sorted.
+    app_roles: Box<[(Box<str>, Arc<str>)]>,
+    /// Env types and the roles on them, sorted.
+    env_type_roles: Box<[(Box<str>, Arc<str>)]>,
+    /// What it may still send; kept from one state of the subject to the next.
+    pub(crate) allowance: Arc<Allowance>,
+    /// The revision that last changed it.
+    changed: u64,
+}
+
+/// Why there is no caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCaller {
+    /// No snapshot has arrived yet.
+    NoData,
+    /// The token is not known.
+    Unknown,
+    /// The token is past its expiry.
+    Expired,
+}
+
+/// A batch that must not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// The snapshot is of another store: its revisions cannot be compared with ours.
+    #[error("the snapshot is of store {found}, this gateway follows {own}")]
+    OtherStore {
+        /// The store this gateway follows.
+        own: String,
+        /// The store of the snapshot.
+        found: String,
+    },
+    /// The revision would go back, or leave one out.
+    #[error("revision {found} cannot follow revision {own}")]
+    Revision {
+        /// The revision this gateway is at.
+        own: u64,
+        /// The revision offered.
+        found: u64,
+    },
+}
+
+/// A snapshot on its way in, built aside until it is complete.
+pub struct Snapshot(Tables);
+
+struct Tables {
+    store: String,
+    revision: AtomicU64,
+    tokens: DashMap<Digest, Token, BuildHasherDefault<DigestHasher>>,
+    subjects: DashMap<Arc<str>, Arc<Slot>>,
+}
+
+struct Token {
+    subject: Arc<Slot>,
+    id: Arc<str>,
+    /// `i64::MAX` for never.
+    expires_ms: i64,
+    changed: u64,
+}
+
+/// The place of a subject. Tokens point at it, so that a subject's change is one store, however many tokens it has.
+#[derive(Default)]
+struct Slot(ArcSwapOption<Subject>);
+
+/// Takes the first octets of a digest as its hash. They are as good as random, and nobody can choose them: only digests
+/// of tokens that the admin service made are ever inserted.
+#[derive(Default)]
+struct DigestHasher(u64);
+
+impl Cache {
+    /// Returns a cache that knows nothing.
+    pub fn new() -> Self {
+        Self {
+            tables: ArcSwap::from_pointee(Tables::empty(String::new(), 0)),
+            published: watch::Sender::new(0),
+            heard_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Finds the subject of a token, both as of one revision.
+    ///
+    /// # Errors
+    /// [`NoCaller`], at the newest revision.
+    pub fn caller(&self, digest: &Digest, now_ms: i64) -> Result<Caller, NoCaller> {
+        loop {
+            let tables = self.tables.load();
+            let revision = tables.revision.load(Ordering::Acquire);
+            if tables.store.is_empty() {
+                return Err(NoCaller::NoData);
+            }
+            let (slot, token_id, expires_ms, token_changed) = {
+                let token = tables.tokens.get(digest).ok_or(NoCaller::Unknown)?;
+                (
+                    Arc::clone(&token.subject),
+                    Arc::clone(&token.id),
+                    token.expires_ms,
+                    token.changed,
+                )
+            };
+            let subject = slot.0.load_full().ok_or(NoCaller::Unknown)?;
+            let changed = token_changed.max(subject.changed);
+            if changed > revision {
+                // The writer is between applying this change and publishing it: nanoseconds, unless it was preempted.
+                std::thread::yield_now();
+                continue;
+            }
+            if expires_ms <= now_ms {
+                return Err(NoCaller::Expired);
+            }
+            return Ok(Caller {
+                subject,
+                digest: *digest,
+                token_id,
+                changed,
+                revision,
+            });
+        }
+    }
+
+    /// Returns the organisation of a subject. An organisation never changes, so this is true at every revision at which
+    /// the subject exists.
+    pub fn organisation_of(&self, subject: &str) -> Option<Arc<str>> {
+        let tables = self.tables.load();
+        let slot = Arc::clone(&*tables.subjects.get(subject)?);
+        slot.0.load().as_ref().map(|subject| Arc::clone(&subject.org))
+    }
+
+    /// Returns the revision that has been applied; 0 before the first snapshot.
+    pub fn revision(&self) -> u64 {
+        *self.published.borrow()
+    }
+
+    /// Returns the store that is followed, once a snapshot has arrived.
+    pub fn store(&self) -> Option<String> {
+        let tables = self.tables.load();
+        (!tables.store.is_empty()).then(|| tables.store.clone())
+    }
+
+    /// Returns how many tokens and subjects are known.
+    pub fn sizes(&self) -> (usize, usize) {
+        let tables = self.tables.load();
+        (tables.tokens.len(), tables.subjects.len())
+    }
+
+    /// Waits until a revision has been applied.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn reached(&self, revision: u64) {
+        // The sender lives in `self`, so the channel cannot be closed.
+        let _ = self
+            .published
+            .subscribe()
+            .wait_for(|published| *published >= revision)
+            .await;
+    }
+
+    /// Begins a snapshot, which is built aside.
+    pub fn begin_snapshot(store: String, revision: u64) -> Snapshot {
+        Snapshot(Tables::empty(store, revision))
+    }
+
+    /// Replaces everything by a complete snapshot.
+    ///
+    /// # Errors
+    /// [`Stale`] when it is of another store or older than what has been applied.
+    pub fn replace(&self, snapshot: Snapshot) -> Result<(), Stale> {
+        let Snapshot(tables) = snapshot;
+        let own = self.tables.load();
+        let found = tables.revision.load(Ordering::Relaxed);
+        if !own.store.is_empty() && own.store != tables.store {
+            return Err(Stale::OtherStore {
+                own: own.store.clone(),
+                found: tables.store,
+            });
+        }
+        if !own.store.is_empty() && found < self.revision() {
+            return Err(Stale::Revision {
+                own: self.revision(),
+                found,
+            });
+        }
+        self.tables.store(Arc::new(tables));
+        self.published.send_replace(found);
+        Ok(())
+    }
+
+    /// Applies a change, whole.
+    ///
+    /// # Errors
+    /// [`Stale`] when it is not the one that follows; a change that has been applied already is passed over.
+    pub fn apply(&self, revision: u64, records: Vec<Record>) -> Result<(), Stale> {
+        let tables = self.tables.load();
+        let own = self.revision();
+        if revision <= own && !tables.store.is_empty() {
+            return Ok(());
+        }
+        if revision != own + 1 || tables.store.is_empty() {
+            return Err(Stale::Revision { own, found: revision });
+        }
+        for record in records {
+            tables.apply(record, revision);
+        }
+        tables.revision.store(revision, Ordering::Release);
+        self.published.send_replace(revision);
+        Ok(())
+    }
+
+    /// Notes that the feed was heard, at a time in milliseconds since the Unix epoch.
+    pub fn heard(&self, now_ms: i64) {
+        self.heard_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Returns how old the data may be: milliseconds since the feed was last heard. `None` before it ever was.
+    pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
+        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
+        (heard_ms != i64::MIN).then(|| now_ms.saturating_sub(heard_ms).max(0))
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Snapshot {
+    /// Adds a record.
+    pub fn add(&mut self, record: Record) {
+        let revision = self.0.revision.load(Ordering::Relaxed);
+        self.0.apply(record, revision);
+    }
+}
+
+impl Subject {
+    /// Returns its role on an app of its organisation.
+    pub fn app_role(&self, app: &str) -> Option<&Arc<str>> {
+        find(&self.app_roles, app)
+    }
+
+    /// Returns its role on an env type of its organisation.
+    pub fn env_type_role(&self, env_type: &str) -> Option<&Arc<str>> {
+        find(&self.env_type_roles, env_type)
+    }
+
+    /// Returns the paths of the objects on which it holds roles, with the roles.
+    pub fn roles(&self) -> impl Iterator<Item = (String, &Arc<str>)> {
+        let org = self.org_role.iter().map(|role| (Scope::org(&self.org), role));
+        let apps = self
+            .app_roles
+            .iter()
+            .map(|(app, role)| (Scope::app(&self.org, app), role));
+        let env_types = self
+            .env_type_roles
+            .iter()
+            .map(|(name, role)| (Scope::env_type(&self.org, name), role));
+        org.chain(apps)
+            .chain(env_types)
+            .map(|(scope, role)| (scope.to_string(), role))
+    }
+
+    fn from_record(record: feed::Subject, allowance: Arc<Allowance>, changed: u64) -> Self {
+        let mut org_role = None;
+        let mut app_roles = Vec::new();
+        let mut env_type_roles = Vec::new();
+        for binding in record.roles {
+            // A role on an object of another organisation would be a fault of the store; it counts for nothing here.
+            if binding.scope.organisation() != record.org {
+                continue;
+            }
+            let role: Arc<str> = binding.role.into();
+            match binding.scope {
+                Scope::Org { .. } => org_role = Some(role),
+                Scope::App { app, .. } => app_roles.push((app.into_boxed_str(), role)),
+                Scope::EnvType { env_type, .. } => env_type_roles.push((env_type.into_boxed_str(), role)),
+            }
+        }
+        app_roles.sort();
+        env_type_roles.sort();
+        Self {
+            id: record.id.into(),
+            kind: record.kind,
+            org: record.org.into(),
+            org_role,
+            app_roles: app_roles.into_boxed_slice(),
+            env_type_roles: env_type_roles.into_boxed_slice(),
+            allowance,
+            changed,
+        }
+    }
+}
+
+impl Tables {
+    fn empty(store: String, revision: u64) -> Self {
+        Self {
+            store,
+            revision: AtomicU64::new(revision),
+            tokens: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), TOKEN_SHARDS),
+            subjects: DashMap::new(),
+        }
+    }
+
+    fn apply(&self, record: Record, revision: u64) {
+        match record {
+            Record::Subject(subject) => {
+                let slot = self.slot(&subject.id);
+                let allowance = slot
+                    .0
+                    .load()
+                    .as_ref()
+                    .map(|old| Arc::clone(&old.allowance))
+                    .unwrap_or_default();
+                slot.0
+                    .store(Some(Arc::new(Subject::from_record(subject, allowance, revision))));
+            }
+            Record::SubjectRemoved { id } => {
+                if let Some((_, slot)) = self.subjects.remove(id.as_str()) {
+                    slot.0.store(None);
+                }
+            }
+            Record::Token(token) => {
+                let entry = Token {
+                    subject: self.slot(&token.subject),
+                    id: token.id.into(),
+                    expires_ms: token.expires_ms.unwrap_or(i64::MAX),
+                    changed: revision,
+                };
+                self.tokens.insert(token.digest, entry);
+            }
+            Record::TokenRemoved { digest } => {
+                self.tokens.remove(&digest);
+            }
+        }
+    }
+
+    fn slot(&self, subject: &str) -> Arc<Slot> {
+        if let Some(slot) = self.subjects.get(subject) {
+            return Arc::clone(&slot);
+        }
+        Arc::clone(&self.subjects.entry(subject.into()).or_default())
+    }
+}
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    // The length that arrays write before their octets says nothing.
+    fn write_usize(&mut self, _: usize) {}
+}
+
+fn find<'a>(roles: &'a [(Box<str>, Arc<str>)], object: &str) -> Option<&'a Arc<str>> {
+    let at = roles.binary_search_by(|(own, _)| (**own).cmp(object)).ok()?;
+    Some(&roles[at].1)
+}
+
+/// Shards of the token map: at 1,000,000 tokens a shard that grows moves 4,000 of them, which takes microseconds.
+const TOKEN_SHARDS: usize = 256;

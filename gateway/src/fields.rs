@@ -1,0 +1,316 @@
+//! Header fields: what is taken along to an upstream, and what is taken out of its answer.
+//!
+//! The fields of an upstream request are collected from an allow-list into a new map, never copied and then cleaned: a
+//! field that nobody thought of stays behind.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::refusal::Reason;
+
+/// Which fields of a request go on to an upstream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ForwardedFields {
+    more: Vec<HeaderName>,
+}
+
+/// A field that may never be forwarded, whatever the configuration says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the field {0} is never forwarded")]
+pub struct NeverForwarded(String);
+
+impl ForwardedFields {
+    /// Returns the built-in list widened by more fields.
+    ///
+    /// # Errors
+    /// When one of them carries credentials or an identity, or belongs to one connection.
+    pub(crate) fn widened(more: Vec<HeaderName>) -> Result<Self, NeverForwarded> {
+        match more.iter().find(|name| is_never_forwarded(name.as_str())) {
+            Some(name) => Err(NeverForwarded(name.to_string())),
+            None => Ok(Self { more }),
+        }
+    }
+
+    /// Collects the fields that go on.
+    ///
+    /// Fields that `Connection` names stay behind, as RFC 9110 §7.6.1 demands.
+    pub(crate) fn collect(&self, request: &HeaderMap) -> HeaderMap {
+        // Room for the usual fields of a client and the ones that are added here, without growing.
+        let mut collected = HeaderMap::with_capacity(request.len() + ADDED_FIELDS);
+        let connection: Option<Vec<&str>> = request
+            .contains_key(header::CONNECTION)
+            .then(|| named_by_connection(request));
+        for (name, value) in request {
+            let named = connection
+                .as_ref()
+                .is_some_and(|names| names.iter().any(|n| n.eq_ignore_ascii_case(name.as_str())));
+            if !named && (is_forwarded(name.as_str()) || self.more.contains(name)) {
+                collected.append(name, value.clone());
+            }
+        }
+        collected
+    }
+}
+
+/// Takes out of an answer what belongs to the connection with the upstream, or to us.
+pub(crate) fn clean_answer(answer: &mut HeaderMap) {
+    if answer.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = named_by_connection(answer)
+            .into_iter()
+            .filter_map(|name| HeaderName::try_from(name).ok())
+            .collect();
+        for name in named {
+            // Framing is decided by the message, not by what an upstream calls its connection's.
+            if name != header::CONTENT_LENGTH {
+                answer.remove(name);
+            }
+        }
+    }
+    for name in &CONNECTION_FIELDS {
+        answer.remove(name);
+    }
+    if answer.keys().any(|name| name.as_str().starts_with("postern-")) {
+        let ours: Vec<HeaderName> = answer
+            .keys()
+            .filter(|n| n.as_str().starts_with("postern-"))
+            .cloned()
+            .collect();
+        for name in ours {
+            answer.remove(name);
+        }
+    }
+    // Answers on authorised operations are for this caller only, unless the upstream says otherwise.
+    answer
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store, private"));
+}
+
+/// Checks what must hold for the fields of every request.
+///
+/// # Errors
+/// The reason to refuse it.
+pub(crate) fn check(fields: &HeaderMap) -> Result<(), Reason> {
+    if fields.len() > FIELDS_MAX {
+        return Err(Reason::FieldsTooLarge);
+    }
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if bytes > FIELDS_BYTES_MAX {
+        return Err(Reason::FieldsTooLarge);
+    }
+    for name in &SINGLETONS {
+        if fields.get_all(name).iter().nth(1).is_some() {
+            return Err(if *name == header::AUTHORIZATION {
+                Reason::CredentialsTwice
+            } else {
+                Reason::RequestAmbiguous
+            });
+        }
+    }
+    // RFC 9112 §6.1: whatever is not exactly `chunked` could be framed in another way by another reader.
+    let framing = fields.get(header::TRANSFER_ENCODING);
+    if framing.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Reason::RequestAmbiguous);
+    }
+    Ok(())
+}
+
+/// Most header fields of a request.
+pub(crate) const FIELDS_MAX: usize = 100;
+
+/// Longest header section of a request, in octets. nginx reads as much by default (4 buffers of 8 KiB).
+pub(crate) const FIELDS_BYTES_MAX: usize = 32 * 1024;
+
+const ADDED_FIELDS: usize = 8;
+
+/// Fields that may come once only: readers disagree about which of two counts.
+static SINGLETONS: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_ENCODING,
+    header::IF_MATCH,
+];
+
+/// RFC 9110 §7.6.1, with the fields that older software treats alike.
+static CONNECTION_FIELDS: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+fn is_forwarded(name: &str) -> bool {
+    match name {
+        // hyper frames the upstream request from the body that we hand it.
+        "content-length" => false,
+        "cache-control" | "range" | "user-agent" | "humanitec-user-agent" | "idempotency-key" => true,
+        "traceparent" | "tracestate" | "baggage" | "last-event-id" | "accept" => true,
+        _ => name.starts_with("accept-") || name.starts_with("content-") || name.starts_with("if-"),
+    }
+}
+
+fn is_never_forwarded(name: &str) -> bool {
+    let identity = matches!(
+        name,
+        "from" | "x-token-hash" | "x-service-authorization" | "forwarded" | "cookie" | "x-real-ip"
+    );
+    let framing = matches!(name, "host" | "authorization" | "content-length" | "expect");
+    let overrides = matches!(
+        name,
+        "x-http-method-override" | "x-http-method" | "x-method-override" | "x-original-url" | "x-rewrite-url"
+    );
+    identity
+        || framing
+        || overrides
+        || name.starts_with("postern-")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("proxy-")
+        || name.contains('_')
+        || CONNECTION_FIELDS.iter().any(|field| field.as_str() == name)
+        || name == "http2-settings"
+}
+
+fn named_by_connection(fields: &HeaderMap) -> Vec<&str> {
+    let values = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(rows: &[(&str, &str)]) -> HeaderMap {
+        let row = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::try_from(*name).expect("a name"),
+                HeaderValue::from_str(value).expect("a value"),
+            )
+        };
+        rows.iter().map(row).collect()
+    }
+
+    #[test]
+    fn only_listed_fields_go_on() {
+        let request = map(&[
+            ("accept", "application/json"),
+            ("Accept-Language", "en"),
+            ("content-type", "application/json"),
+            ("content-length", "12"),
+            ("if-none-match", "x"),
+            ("humanitec-user-agent", "app x/1"),
+            ("authorization", "Bearer secret"),
+            ("from", "s-someone"),
+            ("FROM", "s-else"),
+            ("x-token-hash", "x"),
+            ("postern-identity", "x"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-http-method-override", "DELETE"),
+            ("cookie", "a=b"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("x-anything", "x"),
+        ]);
+        let collected = ForwardedFields::default().collect(&request);
+        let mut names: Vec<&str> = collected.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "accept-language",
+                "content-type",
+                "humanitec-user-agent",
+                "if-none-match"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_field_that_connection_names_stays_behind() {
+        let request = map(&[("connection", "close, Accept"), ("accept", "x"), ("range", "bytes=0-1")]);
+        let collected = ForwardedFields::default().collect(&request);
+        assert!(!collected.contains_key("accept"));
+        assert!(collected.contains_key("range"));
+    }
+
+    #[test]
+    fn the_list_can_be_widened_but_not_by_credentials_or_identities() {
+        let widened = ForwardedFields::widened(vec![HeaderName::from_static("x-request-id")]).expect("allowed");
+        assert!(
+            widened
+                .collect(&map(&[("x-request-id", "1")]))
+                .contains_key("x-request-id")
+        );
+        for name in [
+            "authorization",
+            "from",
+            "postern-identity",
+            "x-forwarded-for",
+            "connection",
+            "cookie",
+            "x_user",
+            "host",
+        ] {
+            assert!(
+                ForwardedFields::widened(vec![HeaderName::from_static(name)]).is_err(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_an_upstreams_own_is_taken_out_of_its_answer() {
+        let mut answer = map(&[
+            ("connection", "x-own, keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("x-own", "1"),
+            ("postern-revision", "7"),
+            ("etag", "x"),
+        ]);
+        clean_answer(&mut answer);
+        let mut names: Vec<&str> = answer.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["cache-control", "etag"]);
+    }
+
+    #[test]
+    fn fields_that_readers_could_disagree_about_are_refused() {
+        let refused = [
+            (
+                map(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]),
+                Reason::CredentialsTwice,
+            ),
+            (map(&[("host", "a"), ("host", "b")]), Reason::RequestAmbiguous),
+            (
+                map(&[("content-type", "a"), ("content-type", "b")]),
+                Reason::RequestAmbiguous,
+            ),
+            (
+                map(&[("transfer-encoding", "chunked, chunked")]),
+                Reason::RequestAmbiguous,
+            ),
+            (map(&[("transfer-encoding", "identity")]), Reason::RequestAmbiguous),
+            (map(&[("a", &"x".repeat(FIELDS_BYTES_MAX))]), Reason::FieldsTooLarge),
+        ];
+        for (fields, reason) in refused {
+            assert_eq!(check(&fields), Err(reason));
+        }
+        assert_eq!(check(&map(&[("host", "a"), ("transfer-encoding", "chunked")])), Ok(()));
+    }
+}

@@ -1,0 +1,164 @@
+//! Forward: the request to the upstream, built from what was permitted, and the upstream's answer.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use catalogue::Server;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::SendRequest;
+
+use crate::authorize::Permit;
+use crate::body::{Progress, RequestBody};
+use crate::facts::GatheredBody;
+use crate::refusal::{Reason, Refusal};
+use crate::upstream::Pool;
+use crate::worker::Worker;
+
+/// An answer of an upstream whose body has yet to be read, and the connection that it comes from.
+pub(crate) struct UpstreamAnswer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) connection: Lease,
+}
+
+/// A connection in use, to be handed back when the answer has been read.
+pub(crate) struct Lease {
+    pool: Rc<Pool>,
+    sender: SendRequest<RequestBody>,
+}
+
+/// Sends a permitted request to the upstream that answers its operation.
+pub(crate) async fn forward(
+    worker: &Worker,
+    permit: &Permit<'_>,
+    (parts, peer): (&Parts, SocketAddr),
+    body: GatheredBody,
+) -> Result<UpstreamAnswer, Refusal> {
+    let pool = match permit.operation().operation.server {
+        Server::Orchestrator => &worker.orchestrator,
+        Server::Admin => &worker.admin,
+    };
+    let (body, progress) = match body {
+        GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
+        GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
+        GatheredBody::Unread(incoming) => {
+            let progress = Progress::begin();
+            (RequestBody::Streamed(incoming, Rc::clone(&progress)), Some(progress))
+        }
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = target(pool, permit, parts.uri.query())?;
+    *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
+    add_own_fields(worker, pool, permit, &mut request)?;
+    add_forwarding_fields(parts, peer, &mut request);
+    let (response, sender) = pool.send(request, progress.as_deref()).await?;
+    Ok(UpstreamAnswer {
+        response,
+        connection: Lease {
+            pool: Rc::clone(pool),
+            sender,
+        },
+    })
+}
+
+impl UpstreamAnswer {
+    /// Reads an answer whole, for the operations whose answer must be looked at.
+    pub(crate) async fn read(self, bytes_max: usize) -> Result<(http::response::Parts, bytes::Bytes), Refusal> {
+        let (parts, incoming) = self.response.into_parts();
+        let reading = tokio::time::timeout(READ_TIME_MAX, Limited::new(incoming, bytes_max).collect());
+        let collected = reading
+            .await
+            .map_err(|elapsed| Refusal::caused_by(Reason::UpstreamTimeout, elapsed))?;
+        let collected = collected.map_err(|error| Refusal::caused_by(Reason::UpstreamFailed, error))?;
+        self.connection.hand_back();
+        Ok((parts, collected.to_bytes()))
+    }
+}
+
+impl Lease {
+    /// Gives the connection back for the next request.
+    pub(crate) fn hand_back(self) {
+        self.pool.hand_back(self.sender);
+    }
+
+    /// Longest time between two parts of the answer's body.
+    pub(crate) fn idle(&self) -> Duration {
+        self.pool.upstream.deadlines.idle
+    }
+}
+
+/// Longest time to read an answer that must be read whole.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const IDENTITY: HeaderName = HeaderName::from_static(feed::frame::IDENTITY_FIELD);
+
+/// The target, from the operation's template and its parameters, not from the caller's text.
+fn target(pool: &Pool, permit: &Permit<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
+    let mut target = String::with_capacity(256);
+    target.push_str(&pool.upstream.prefix);
+    permit.operation().push_path(&mut target);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    Uri::try_from(target).map_err(|error| Refusal::caused_by(Reason::RequestAmbiguous, error))
+}
+
+/// Credentials and identity, put in last so that nothing of the caller's can stand in their place.
+fn add_own_fields(
+    worker: &Worker,
+    pool: &Pool,
+    permit: &Permit<'_>,
+    request: &mut Request<RequestBody>,
+) -> Result<(), Refusal> {
+    let shared = &worker.shared;
+    let fields = request.headers_mut();
+    fields.insert(header::HOST, pool.upstream.host.clone());
+    if permit.operation().operation.filter.is_some() {
+        // The answer will be read and cut: it must come whole and uncompressed.
+        for name in [
+            header::ACCEPT_ENCODING,
+            header::RANGE,
+            header::IF_RANGE,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+        ] {
+            fields.remove(name);
+        }
+    }
+    let Some(caller) = permit.caller() else { return Ok(()) };
+    if let Some(authorization) = &pool.upstream.authorization {
+        fields.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    let identity = worker
+        .identities
+        .of(&shared.signer, caller, shared.settings.clock.unix_ms());
+    let unsigned = || Refusal::caused_by(Reason::UpstreamFailed, "the identity could not be signed");
+    fields.insert(IDENTITY, identity.ok_or_else(unsigned)?);
+    let subject = HeaderValue::from_str(&caller.subject.id);
+    fields.insert(
+        header::FROM,
+        subject.map_err(|error| Refusal::caused_by(Reason::UpstreamFailed, error))?,
+    );
+    Ok(())
+}
+
+fn add_forwarding_fields(parts: &Parts, peer: SocketAddr, request: &mut Request<RequestBody>) {
+    let fields = request.headers_mut();
+    // An address is printable ASCII.
+    if let Ok(address) = HeaderValue::try_from(peer.ip().to_string()) {
+        fields.insert(FORWARDED_FOR, address);
+    }
+    fields.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = parts.headers.get(header::HOST) {
+        fields.insert(FORWARDED_HOST, host.clone());
+    }
+}

@@ -1,0 +1,51 @@
+//! The data plane: takes requests, finds out who asks and whether they may, and forwards or refuses. It owns no data.
+//!
+//! # Layout
+//! In the order in which a request meets them:
+//! - [`accept`]: listeners and connections.
+//! - [`request`]: the path of a request, step by step.
+//! - [`operation`]: what is asked for, read in one way only.
+//! - [`authenticate`]: who asks.
+//! - [`limit`]: how often they may.
+//! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
+//! - [`authorize`]: whether they may; makes the permit.
+//! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
+//! - [`answer`]: the answers that need us.
+//! - [`refusal`]: every other way in which a request ends.
+//! - [`access_log`], [`metrics`]: what is told of it.
+//!
+//! In the order in which a change meets them:
+//! - [`sync`]: following the feed.
+//! - [`cache`]: what is known, at one revision.
+//! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
+
+pub mod cache;
+pub mod identity;
+pub mod limit;
+pub mod refusal;
+pub mod settings;
+pub mod upstream;
+
+mod accept;
+mod access_log;
+mod answer;
+mod authenticate;
+mod authorize;
+mod body;
+mod bounded;
+mod effects;
+mod facts;
+mod fields;
+mod files;
+mod forward;
+mod journal;
+mod json_body;
+mod metrics;
+mod operation;
+mod request;
+mod start;
+mod sync;
+mod worker;
+
+pub use settings::Settings;
+pub use start::{Gateway, NotReady, Running, StartError};

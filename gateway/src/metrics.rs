@@ -1,0 +1,269 @@
+//! Metrics of the gateway: counted by each worker for itself, added up when they are read.
+//!
+//! Every label comes from a closed set: operations of the catalogue, reasons, status classes, faults.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use catalogue::Catalogue;
+use engine::Fault;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::cache::Cache;
+use crate::refusal::Reason;
+
+/// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
+pub(crate) struct Counters {
+    /// By operation (one more than the catalogue has: unknown ones) and outcome.
+    requests: Box<[AtomicU64]>,
+    decisions: Histogram,
+    remembered: AtomicU64,
+    faults: [AtomicU64; Fault::ALL.len()],
+    log_dropped: AtomicU64,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Refused(Reason),
+    /// The upstream's answer was passed on; the first digit of its status code.
+    Forwarded(u16),
+}
+
+struct Histogram {
+    buckets: [AtomicU64; DECISION_BOUNDS_NS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+/// All that the gateway tells of itself.
+pub(crate) struct GatewayMetrics {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) clock: feed::Clock,
+    pub(crate) workers: Vec<Arc<Counters>>,
+}
+
+impl Counters {
+    pub(crate) fn new(catalogue: &Catalogue) -> Arc<Self> {
+        let slots = (catalogue.operations().len() + 1) * OUTCOMES;
+        Arc::new(Self {
+            requests: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            decisions: Histogram::new(),
+            remembered: AtomicU64::new(0),
+            faults: [const { AtomicU64::new(0) }; Fault::ALL.len()],
+            log_dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a request; `None` when no operation was identified.
+    pub(crate) fn request(&self, operation: Option<usize>, outcome: Outcome) {
+        let operations = self.requests.len() / OUTCOMES - 1;
+        add(
+            &self.requests[operation.unwrap_or(operations) * OUTCOMES + outcome.index()],
+            1,
+        );
+    }
+
+    pub(crate) fn decision(&self, took: Duration, remembered: bool) {
+        self.decisions
+            .observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        add(&self.remembered, u64::from(remembered));
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        if let Some(at) = Fault::ALL.iter().position(|own| *own == fault) {
+            add(&self.faults[at], 1);
+        }
+    }
+
+    pub(crate) fn log_dropped(&self) {
+        add(&self.log_dropped, 1);
+    }
+}
+
+impl Outcome {
+    /// Returns the word for the log and the metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Refused(reason) => reason.id(),
+            Self::Forwarded(_) => "forwarded",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Refused(reason) => reason as usize,
+            Self::Forwarded(class) => Reason::COUNT + usize::from(class.clamp(1, 5)) - 1,
+        }
+    }
+
+    fn from_index(index: usize) -> Self {
+        match Reason::from_index(index) {
+            Some(reason) => Self::Refused(reason),
+            // Indices are below OUTCOMES, so the class fits.
+            None => Self::Forwarded((index - Reason::COUNT) as u16 + 1),
+        }
+    }
+
+    fn class(self) -> u16 {
+        match self {
+            Self::Refused(reason) => reason.status().as_u16() / 100,
+            Self::Forwarded(class) => class,
+        }
+    }
+}
+
+impl Histogram {
+    const fn new() -> Self {
+        Self {
+            buckets: [const { AtomicU64::new(0) }; DECISION_BOUNDS_NS.len() + 1],
+            sum_ns: AtomicU64::new(0),
+        }
+    }
+
+    fn observe(&self, ns: u64) {
+        let bucket = DECISION_BOUNDS_NS
+            .iter()
+            .position(|bound| ns <= *bound)
+            .unwrap_or(DECISION_BOUNDS_NS.len());
+        add(&self.buckets[bucket], 1);
+        add(&self.sum_ns, ns);
+    }
+}
+
+impl std::fmt::Debug for GatewayMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewayMetrics")
+    }
+}
+
+impl Collector for GatewayMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        self.encode_requests(&mut encoder)?;
+        self.encode_decisions(&mut encoder)?;
+        self.encode_faults(&mut encoder)?;
+        self.encode_cache(&mut encoder)
+    }
+}
+
+impl GatewayMetrics {
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let help = "Requests by operation, reason and class of the status code.";
+        let mut family = encoder.encode_descriptor("postern_requests", help, None, MetricType::Counter)?;
+        for slot in 0..(self.catalogue.operations().len() + 1) * OUTCOMES {
+            let count = self.total(|worker| &worker.requests[slot]);
+            if count > 0 {
+                let outcome = Outcome::from_index(slot % OUTCOMES);
+                let operation = self
+                    .catalogue
+                    .operations()
+                    .get(slot / OUTCOMES)
+                    .map_or("unknown", |o| o.id.as_str());
+                let class = format!("{}xx", outcome.class());
+                let labels = [
+                    ("operation", operation),
+                    ("reason", outcome.reason()),
+                    ("status", class.as_str()),
+                ];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_decisions(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let help = "Time of decisions by role policies.";
+        let family = encoder.encode_descriptor(
+            "postern_decision",
+            help,
+            Some(&prometheus_client::registry::Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        let counts: Vec<u64> = (0..=DECISION_BOUNDS_NS.len())
+            .map(|at| self.total(|worker| &worker.decisions.buckets[at]))
+            .collect();
+        let bounds = DECISION_BOUNDS_NS.iter().map(|ns| seconds(*ns)).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+        let sum = seconds(self.total(|worker| &worker.decisions.sum_ns));
+        encode_histogram(family, sum, counts.iter().sum(), &buckets)?;
+        let help = "Decisions for which no policy had to run.";
+        let family = encoder.encode_descriptor("postern_decisions_remembered", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.total(|worker| &worker.remembered)).encode(family)
+    }
+
+    fn encode_faults(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let help = "Policies that failed, by the kind of fault.";
+        let mut family = encoder.encode_descriptor("postern_policy_faults", help, None, MetricType::Counter)?;
+        for (at, fault) in Fault::ALL.into_iter().enumerate() {
+            let count = self.total(|worker| &worker.faults[at]);
+            ConstCounter::new(count).encode(family.encode_family(&[("fault", fault.name())])?)?;
+        }
+        let help = "Access log lines that were dropped because the log could not keep up.";
+        let family = encoder.encode_descriptor("postern_access_log_dropped", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.total(|worker| &worker.log_dropped)).encode(family)
+    }
+
+    fn encode_cache(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let (tokens, subjects) = self.cache.sizes();
+        // Gauges are signed or floating; none of these comes near the difference.
+        gauge(encoder, "postern_cache_tokens", "Tokens in the cache.", tokens as i64)?;
+        gauge(
+            encoder,
+            "postern_cache_subjects",
+            "Subjects in the cache.",
+            subjects as i64,
+        )?;
+        gauge(
+            encoder,
+            "postern_revision",
+            "Revision that the cache is at.",
+            self.cache.revision() as i64,
+        )?;
+        if let Some(age_ms) = self.cache.age_ms(self.clock.unix_ms()) {
+            gauge(
+                encoder,
+                "postern_feed_age_milliseconds",
+                "Time since the feed was last heard.",
+                age_ms,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn total(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.workers
+            .iter()
+            .map(|worker| counter(worker).load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+/// Upper bounds of the decision histogram, in nanoseconds: remembered ones take 0.3 µs, fresh ones 4 µs each.
+const DECISION_BOUNDS_NS: [u64; 10] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000, 10_000_000,
+];
+
+/// Ways in which a request can end: each reason, and an answer of each status class.
+const OUTCOMES: usize = Reason::COUNT + 5;
+
+/// Adds to a counter that only this thread writes: no locked instruction is needed.
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn gauge(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: i64) -> std::fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn encode_histogram(mut encoder: MetricEncoder, sum: f64, count: u64, buckets: &[(f64, u64)]) -> std::fmt::Result {
+    encoder.encode_histogram::<[(&str, &str); 0]>(sum, count, buckets, None)
+}

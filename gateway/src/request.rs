@@ -1,0 +1,210 @@
+//! The path of a request, from its head to the answer. Each step takes what the step before it proved.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use crate::access_log::AccessRecord;
+use crate::answer::{self, Answer};
+use crate::authenticate::{authenticate, look_up};
+use crate::authorize::{self, authorize, authorize_public};
+use crate::body::{Body, Finished};
+use crate::cache::Caller;
+use crate::facts::{self, GatheredBody};
+use crate::forward::forward;
+use crate::metrics::Outcome;
+use crate::operation::{check_head, identify};
+use crate::refusal::{Reason, Refusal};
+use crate::worker::Worker;
+use catalogue::Matched;
+
+/// Answers a request, whatever it is, and sees to it that it is logged and counted once.
+pub(crate) async fn serve(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let mut record = begin(&worker, peer, &parts);
+    match decide_and_forward(&worker, (&parts, peer), body, &mut record).await {
+        Ok(Answer::Whole(response)) => {
+            let finished = Finished {
+                bytes: response.body().len() as u64,
+                complete: true,
+            };
+            end(&worker, record, response.status().as_u16(), finished);
+            response.map(Body::full)
+        }
+        Ok(Answer::Streamed(response, connection)) => {
+            let (status, idle) = (response.status().as_u16(), connection.idle());
+            let finish = move |finished: Finished| {
+                if finished.complete {
+                    connection.hand_back();
+                }
+                end(&worker, record, status, finished);
+            };
+            response.map(|incoming| Body::streamed(incoming, idle, finish))
+        }
+        Err(refusal) => {
+            record.outcome = Outcome::Refused(refusal.reason);
+            record.detail = refusal.source.as_ref().map(ToString::to_string);
+            let response = refusal.into_response(&record.decision_id());
+            end(
+                &worker,
+                record,
+                response.status().as_u16(),
+                Finished {
+                    bytes: 0,
+                    complete: true,
+                },
+            );
+            response
+        }
+    }
+}
+
+/// The steps: read, identify, authenticate, gather facts, authorize, forward, answer.
+async fn decide_and_forward(
+    worker: &Worker,
+    (parts, peer): (&Parts, SocketAddr),
+    body: Incoming,
+    record: &mut AccessRecord,
+) -> Result<Answer, Refusal> {
+    let shared = &worker.shared;
+    check_head(parts, &shared.settings.hosts)?;
+    if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
+        return Ok(Answer::Whole(jwks(worker)));
+    }
+    let operation = identify(&shared.settings.catalogue, parts);
+    if let Ok(operation) = &operation {
+        record.operation = Some(operation.operation.clone());
+        if operation.operation.public {
+            let permit = authorize_public(operation.clone())?;
+            let forwarded = forward(worker, &permit, (parts, peer), GatheredBody::Unread(body)).await?;
+            return answer::answer(worker, &permit, forwarded).await;
+        }
+    }
+    check_age(worker)?;
+    let caller = authenticate(&shared.cache, &parts.headers, record.at_ms)?;
+    record.identify(&caller);
+    if let Some(rate) = shared.settings.limits.subject_rate
+        && !caller.subject.allowance.take(rate, record.at_ms)
+    {
+        return Err(Reason::TooManyRequests.into());
+    }
+    let operation = operation?;
+    let (caller, facts, body) = gather(worker, caller, &operation, body).await?;
+    record.identify(&caller);
+    let permit = authorize(worker, caller, operation, &facts)?;
+    record.role = permit.role().cloned();
+    let forwarded = forward(worker, &permit, (parts, peer), body).await?;
+    answer::answer(worker, &permit, forwarded).await
+}
+
+/// Gathers the facts that the operation needs. That may take a while, so the caller is looked up anew behind it: a token
+/// that was revoked meanwhile is refused.
+async fn gather(
+    worker: &Worker,
+    caller: Caller,
+    operation: &Matched<'_>,
+    body: Incoming,
+) -> Result<(Caller, facts::Facts, GatheredBody), Refusal> {
+    if operation.operation.env_types == catalogue::EnvTypes::None {
+        return Ok((caller, facts::Facts::default(), GatheredBody::Unread(body)));
+    }
+    if !authorize::bears(worker, &caller, operation) {
+        return Err(Reason::NotAllowed.into());
+    }
+    let gathered = facts::gather(worker, operation, body).await;
+    let caller = look_up(
+        &worker.shared.cache,
+        &caller.digest,
+        worker.shared.settings.clock.unix_ms(),
+    )?;
+    match gathered {
+        Ok((facts, body)) => Ok((caller, facts, body)),
+        // That an environment does not exist is told only to those who may look.
+        Err(refusal) if refusal.reason == Reason::EnvironmentUnknown && !may_read_app(worker, &caller, operation) => {
+            Err(Reason::NotAllowed.into())
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn may_read_app(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
+    let read = worker.shared.settings.catalogue.by_id("getApplication");
+    let (Some(read), Some(org), Some(app)) = (read, operation.org(), operation.app()) else {
+        return false;
+    };
+    Matched::from_values(read, &[org, app]).is_some_and(|read| authorize::may(worker, caller, &read))
+}
+
+/// Data may be no older than its limit: a revocation could have been missed.
+fn check_age(worker: &Worker) -> Result<(), Reason> {
+    let settings = &worker.shared.settings;
+    match worker.shared.cache.age_ms(settings.clock.unix_ms()) {
+        None => Err(Reason::NoData),
+        Some(age_ms) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(Reason::DataTooOld),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The keys for `Postern-Identity`, as RFC 8615 well-known resource. They are public.
+fn jwks(worker: &Worker) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(worker.shared.signer.jwks()));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    response
+}
+
+const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+fn begin(worker: &Worker, peer: SocketAddr, parts: &Parts) -> AccessRecord {
+    AccessRecord {
+        decision_id: worker.next_decision_id(),
+        at_ms: worker.shared.settings.clock.unix_ms(),
+        started: Instant::now(),
+        peer,
+        method: parts.method.clone(),
+        target: parts.uri.clone(),
+        operation: None,
+        subject: None,
+        token_id: None,
+        revision: 0,
+        role: None,
+        outcome: Outcome::Forwarded(0),
+        status: 0,
+        bytes: 0,
+        complete: false,
+        took: std::time::Duration::ZERO,
+        detail: None,
+    }
+}
+
+fn end(worker: &Worker, mut record: AccessRecord, status: u16, finished: Finished) {
+    record.status = status;
+    record.bytes = finished.bytes;
+    record.complete = finished.complete;
+    record.took = record.started.elapsed();
+    if matches!(record.outcome, Outcome::Forwarded(_)) {
+        record.outcome = Outcome::Forwarded(status / 100);
+    }
+    worker.counters.request(
+        record.operation.as_ref().map(|operation| operation.index),
+        record.outcome,
+    );
+    if !worker.shared.access_log.push(record) {
+        worker.counters.log_dropped();
+    }
+}
+
+impl AccessRecord {
+    fn identify(&mut self, caller: &Caller) {
+        self.subject = Some(caller.subject.clone());
+        self.token_id = Some(caller.token_id.clone());
+        self.revision = caller.revision;
+    }
+}

@@ -1,0 +1,306 @@
+//! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use engine::PolicySet;
+use feed::Acknowledgement;
+use prometheus_client::registry::Registry;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::accept::{self, Phase};
+use crate::access_log::Writer;
+use crate::cache::Cache;
+use crate::effects::{Arrivals, Effects, Reporter};
+use crate::facts::EnvTypesKnown;
+use crate::fields::{ForwardedFields, NeverForwarded};
+use crate::identity::{KeyError, Signer};
+use crate::journal::JournalError;
+use crate::metrics::{Counters, GatewayMetrics};
+use crate::settings::Settings;
+use crate::sync;
+use crate::upstream::Pool;
+use crate::worker::{Shared, Worker};
+
+/// A gateway whose sockets are bound and whose policies are compiled.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    workers: Vec<(TcpListener, PolicySet, Arc<Counters>)>,
+    log: Option<Writer>,
+    arrivals: Arrivals,
+    address: SocketAddr,
+}
+
+/// A gateway that serves.
+pub struct Running {
+    shared: Arc<Shared>,
+    counters: Vec<Arc<Counters>>,
+    phase: watch::Sender<Phase>,
+    threads: Mutex<Threads>,
+    address: SocketAddr,
+}
+
+/// The threads that have to be waited for, until they have been.
+struct Threads {
+    workers: Vec<JoinHandle<()>>,
+    log: Option<Writer>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// The identity key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The effects journal cannot be had.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A field that may never be forwarded is on the list.
+    #[error(transparent)]
+    Field(#[from] NeverForwarded),
+    /// The access log cannot be opened.
+    #[error("the access log cannot be opened: {0}")]
+    Log(std::io::Error),
+    /// The policies cannot be loaded.
+    #[error("the role policies cannot be loaded: {0}")]
+    Policies(String),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Why a gateway is not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// No snapshot has arrived yet.
+    #[error("no snapshot has arrived yet")]
+    NoData,
+    /// The data is older than it may be.
+    #[error("the data is too old")]
+    DataTooOld,
+    /// It is finishing what runs.
+    #[error("draining")]
+    Draining,
+}
+
+impl Gateway {
+    /// Binds every socket, opens every file and compiles every policy. Nothing is served yet.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+        let address = settings.listen;
+        let listening = |source| StartError::Listen { address, source };
+        let listeners = accept::bind(address, settings.workers).map_err(listening)?;
+        let address = listeners[0].local_addr().map_err(listening)?;
+        let (access_log, log) = Writer::start(&settings.access_log).map_err(StartError::Log)?;
+        let (effects, arrivals) = Effects::channel();
+        let memory = if settings.remember_verdicts {
+            engine::Memory::default()
+        } else {
+            engine::Memory::Off
+        };
+        let policies = compile(listeners.len(), memory)?;
+        let workers = listeners.into_iter().zip(policies);
+        let workers = workers
+            .map(|(listener, set)| (listener, set, Counters::new(&settings.catalogue)))
+            .collect();
+        let shared = Arc::new(Shared {
+            cache: Arc::new(Cache::new()),
+            signer: Signer::open(&settings.data.join("identity-key"))?,
+            forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
+            env_types: EnvTypesKnown::new(),
+            effects,
+            access_log,
+            settings,
+        });
+        Ok(Self {
+            shared,
+            workers,
+            log,
+            arrivals,
+            address,
+        })
+    }
+
+    /// Returns the address that requests come to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the threads: one for each worker, and one that follows the feed and delivers effects.
+    ///
+    /// # Errors
+    /// When a thread cannot be started, or the journal cannot be read.
+    pub fn start(self) -> Result<Running, StartError> {
+        let (phase, phases) = watch::channel(Phase::Serve);
+        let counters: Vec<Arc<Counters>> = self
+            .workers
+            .iter()
+            .map(|(_, _, counters)| Arc::clone(counters))
+            .collect();
+        start_control(Arc::clone(&self.shared), self.arrivals)?;
+        let connections_max = self.shared.settings.limits.connections_max.div_ceil(self.workers.len());
+        let connections_max = u32::try_from(connections_max).unwrap_or(u32::MAX);
+        let mut workers = Vec::new();
+        for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
+            let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
+            let name = format!("postern-worker-{number}");
+            workers.push(start_thread(name, move |runtime| {
+                let serving = async move {
+                    let worker = Rc::new(Worker::new(shared, policies, counters));
+                    accept::accept(worker, listener, phases, connections_max).await;
+                };
+                LocalSet::new().block_on(&runtime, serving);
+            })?);
+        }
+        let threads = Mutex::new(Threads { workers, log: self.log });
+        Ok(Running {
+            shared: self.shared,
+            counters,
+            phase,
+            threads,
+            address: self.address,
+        })
+    }
+}
+
+impl Running {
+    /// Returns the address that requests come to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns what is known of the store.
+    pub fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// Says whether requests can be decided.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        let settings = &self.shared.settings;
+        if *self.phase.borrow() != Phase::Serve {
+            return Err(NotReady::Draining);
+        }
+        match (
+            self.shared.cache.store(),
+            self.shared.cache.age_ms(settings.clock.unix_ms()),
+        ) {
+            (None, _) | (_, None) => Err(NotReady::NoData),
+            (_, Some(age_ms)) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(NotReady::DataTooOld),
+            (Some(_), Some(_)) => Ok(()),
+        }
+    }
+
+    /// Adds the gateway's metrics to a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(GatewayMetrics {
+            catalogue: Arc::clone(&self.shared.settings.catalogue),
+            cache: Arc::clone(&self.shared.cache),
+            clock: self.shared.settings.clock.clone(),
+            workers: self.counters.clone(),
+        }));
+    }
+
+    /// Says that nothing new is taken, from now until the end.
+    pub fn begin_drain(&self, time_max: Duration) {
+        self.phase
+            .send_replace(Phase::Drain(tokio::time::Instant::now() + time_max));
+    }
+
+    /// Waits until what runs has finished, at most the time given to [`Running::begin_drain`], and writes the log's end.
+    /// Blocks.
+    pub fn join(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for worker in threads.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        if let Some(log) = threads.log.take() {
+            log.finish();
+        }
+    }
+}
+
+/// Each worker has an engine of its own: they share nothing that two threads would contend for.
+fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<PolicySet>, StartError> {
+    let compile_one = || {
+        let engine =
+            engine::Engine::new(&engine::Limits::default()).map_err(|error| StartError::Policies(error.to_string()))?;
+        PolicySet::builtin(&engine, memory).map_err(|error| StartError::Policies(error.to_string()))
+    };
+    std::thread::scope(|scope| {
+        let compiling: Vec<_> = (0..workers).map(|_| scope.spawn(compile_one)).collect();
+        let joined = compiling.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_panic| Err(StartError::Policies("the compiler panicked".to_owned())))
+        });
+        joined.collect()
+    })
+}
+
+/// The thread that follows the feed and delivers effects. It ends with the process: what it has not delivered is in the
+/// journal.
+fn start_control(shared: Arc<Shared>, arrivals: Arrivals) -> Result<(), StartError> {
+    let (opened, journal) = std::sync::mpsc::channel();
+    start_thread("postern-control".to_owned(), move |runtime| {
+        let local = LocalSet::new();
+        let controlling = async move {
+            let settings = &shared.settings;
+            let admin = Pool::new(settings.admin.clone());
+            let orchestrator = Pool::new(settings.orchestrator.clone());
+            match Reporter::open(&settings.data.join("effects-journal"), Rc::clone(&admin), orchestrator) {
+                Ok(reporter) => drop(tokio::task::spawn_local(reporter.run(arrivals))),
+                Err(error) => return drop(opened.send(Err(error))),
+            }
+            drop(opened.send(Ok(())));
+            let base = Acknowledgement {
+                gateway: settings.name.clone(),
+                revision: 0,
+                keys: vec![shared.signer.verification_key().clone()],
+            };
+            tokio::task::spawn_local(sync::acknowledge(
+                Arc::clone(&shared.cache),
+                Rc::clone(&admin),
+                base.clone(),
+            ));
+            sync::follow(Arc::clone(&shared.cache), admin, settings.clock.clone(), base).await;
+        };
+        local.block_on(&runtime, controlling);
+    })?;
+    // The sender is dropped unsent only when the thread panicked.
+    journal
+        .recv()
+        .map_err(|_panicked| StartError::Policies("the control thread panicked".to_owned()))??;
+    Ok(())
+}
+
+fn start_thread(name: String, run: impl FnOnce(Runtime) + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(StartError::Thread)?;
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || run(runtime))
+        .map_err(StartError::Thread)
+}

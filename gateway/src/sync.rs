@@ -1,0 +1,250 @@
+//! Sync: following the feed of the admin service into the cache, and telling it how far we are.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use feed::{Acknowledgement, Clock, Frame};
+use http::header::{AUTHORIZATION, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::{sleep, timeout};
+
+use crate::body::RequestBody;
+use crate::cache::{Cache, Snapshot, Stale};
+use crate::refusal::Refusal;
+use crate::upstream::Pool;
+
+/// Follows the feed, for ever. Each time it is found, the admin service is told first who follows: it believes the
+/// identities that this gateway signs only from then on.
+pub(crate) async fn follow(cache: Arc<Cache>, admin: Rc<Pool>, clock: Clock, introduction: Acknowledgement) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let before = cache.revision();
+        match follow_once(&cache, &admin, &clock, &introduction).await {
+            Ok(()) => tracing::info!("the feed ended"),
+            Err(error) => tracing::warn!(%error, "the feed was lost"),
+        }
+        pause = if cache.revision() > before {
+            PAUSE_MIN
+        } else {
+            (pause * 2).min(PAUSE_MAX)
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Tells the admin service how far the cache is, after each change and now and then, for ever.
+pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknowledgement) {
+    loop {
+        let revision = cache.revision();
+        let acknowledgement = Acknowledgement {
+            revision,
+            ..base.clone()
+        };
+        if let Err(error) = send(&admin, &acknowledgement).await {
+            tracing::debug!(%error, "the admin service did not take an acknowledgement");
+            sleep(PAUSE_MAX).await;
+            continue;
+        }
+        // The pause ends early when there is something new to tell.
+        drop(timeout(ACKNOWLEDGE_PAUSE, cache.reached(revision + 1)).await);
+    }
+}
+
+/// Why the feed was lost.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("no connection: {0}")]
+    Connect(#[from] crate::upstream::ConnectError),
+    #[error("the request failed: {0}")]
+    Request(#[from] hyper::Error),
+    #[error("the admin service answered {0}")]
+    Status(StatusCode),
+    #[error("the admin service did not take the introduction: {0}")]
+    Introduction(#[source] Refusal),
+    #[error("nothing came for {SILENCE_MAX:?}")]
+    Silence,
+    #[error("a line is longer than {LINE_BYTES_MAX} octets")]
+    LineTooLong,
+    #[error("a line is no frame: {0}")]
+    NotAFrame(#[from] serde_json::Error),
+    #[error("a frame came out of turn")]
+    OutOfTurn,
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    #[error("a request for the feed cannot be built: {0}")]
+    Build(#[from] http::Error),
+}
+
+async fn follow_once(
+    cache: &Cache,
+    admin: &Rc<Pool>,
+    clock: &Clock,
+    introduction: &Acknowledgement,
+) -> Result<(), Lost> {
+    let (mut sender, driver) = admin.upstream.connect().await?;
+    let driver = tokio::task::spawn_local(driver.run());
+    let store = cache.store().map(|store| format!("&store={store}")).unwrap_or_default();
+    let target = format!("{}/feed?after={}{store}", admin.upstream.prefix, cache.revision());
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .uri(target)
+        .header(HOST, admin.upstream.host.clone());
+    if let Some(authorization) = &admin.upstream.authorization {
+        request = request.header(AUTHORIZATION, authorization.clone());
+    }
+    let response = sender.send_request(request.body(RequestBody::empty())?).await?;
+    if response.status() != StatusCode::OK {
+        return Err(Lost::Status(response.status()));
+    }
+    let introduction = Acknowledgement {
+        revision: cache.revision(),
+        ..introduction.clone()
+    };
+    send(admin, &introduction).await.map_err(Lost::Introduction)?;
+    let followed = read_frames(cache, clock, response.into_body()).await;
+    driver.abort();
+    followed
+}
+
+async fn read_frames(cache: &Cache, clock: &Clock, mut body: Incoming) -> Result<(), Lost> {
+    let mut lines = Lines::default();
+    let mut snapshot = None;
+    loop {
+        while let Some(line) = lines.next()? {
+            apply(cache, &mut snapshot, serde_json::from_slice(&line)?)?;
+        }
+        let frame = timeout(SILENCE_MAX, body.frame())
+            .await
+            .map_err(|_elapsed| Lost::Silence)?;
+        let Some(frame) = frame else { return Ok(()) };
+        if let Ok(data) = frame?.into_data() {
+            cache.heard(clock.unix_ms());
+            lines.push(&data);
+        }
+    }
+}
+
+fn apply(cache: &Cache, building: &mut Option<(Snapshot, u64)>, frame: Frame) -> Result<(), Lost> {
+    match (frame, building.as_mut()) {
+        (Frame::SnapshotBegin { store, revision }, None) => {
+            *building = Some((Cache::begin_snapshot(store, revision), 0))
+        }
+        (Frame::Record { record }, Some((snapshot, count))) => {
+            snapshot.add(record);
+            *count += 1;
+        }
+        (Frame::SnapshotEnd { records, revision }, Some(_)) => match building.take() {
+            Some((snapshot, count)) if count == records => {
+                cache.replace(snapshot)?;
+                tracing::info!(revision, records, "a snapshot was applied");
+            }
+            Some(_) | None => return Err(Lost::OutOfTurn),
+        },
+        (Frame::Change { revision, records }, None) => cache.apply(revision, records)?,
+        (Frame::Heartbeat { .. }, _) => {}
+        (
+            Frame::SnapshotBegin { .. } | Frame::Change { .. } | Frame::Record { .. } | Frame::SnapshotEnd { .. },
+            None | Some(_),
+        ) => return Err(Lost::OutOfTurn),
+    }
+    Ok(())
+}
+
+async fn send(admin: &Rc<Pool>, acknowledgement: &Acknowledgement) -> Result<(), Refusal> {
+    // Numbers and text always make JSON.
+    let body = serde_json::to_vec(acknowledgement).unwrap_or_default();
+    let body = RequestBody::Full(Some(Bytes::from(body)));
+    let (status, _, _) = admin.fetch(Method::POST, "/feed/ack", body, ANSWER_BYTES_MAX).await?;
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(Refusal::caused_by(
+            crate::refusal::Reason::UpstreamFailed,
+            format!("status {status}"),
+        ))
+    }
+}
+
+/// Cuts a stream of octets into lines.
+#[derive(Default)]
+struct Lines {
+    buffer: BytesMut,
+    /// Octets at the front that are known to hold no line end.
+    searched: usize,
+}
+
+impl Lines {
+    fn push(&mut self, data: &[u8]) {
+        self.buffer.extend_from_slice(data);
+    }
+
+    fn next(&mut self) -> Result<Option<BytesMut>, Lost> {
+        let Some(end) = self.buffer[self.searched..].iter().position(|octet| *octet == b'\n') else {
+            self.searched = self.buffer.len();
+            return if self.searched > LINE_BYTES_MAX {
+                Err(Lost::LineTooLong)
+            } else {
+                Ok(None)
+            };
+        };
+        let line = self.buffer.split_to(self.searched + end);
+        self.buffer.advance(1);
+        self.searched = 0;
+        Ok(Some(line))
+    }
+}
+
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Heartbeats come each second; after this the connection is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Acknowledgements are sent at least this often: they also tell that this gateway lives.
+const ACKNOWLEDGE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Longest line of the feed, in octets: a change of 50,000 subjects.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_however_the_octets_arrive() {
+        for size in 1..8 {
+            let mut lines = Lines::default();
+            let mut found = Vec::new();
+            for part in b"one\n\ntwo three\nfour".chunks(size) {
+                lines.push(part);
+                while let Some(line) = lines.next().expect("short lines") {
+                    found.push(String::from_utf8(line.to_vec()).expect("text"));
+                }
+            }
+            assert_eq!(found, ["one", "", "two three"], "in parts of {size}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_lost_a_record_is_not_applied() {
+        let cache = Cache::new();
+        let mut building = None;
+        let begin = Frame::SnapshotBegin {
+            store: "a".to_owned(),
+            revision: 3,
+        };
+        apply(&cache, &mut building, begin).expect("taken");
+        let end = Frame::SnapshotEnd {
+            revision: 3,
+            records: 1,
+        };
+        assert!(matches!(apply(&cache, &mut building, end), Err(Lost::OutOfTurn)));
+        assert_eq!(cache.store(), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! One evaluation: a fresh instance, asked once, thrown away.
+//!
+//! Bounded four ways: fuel for work, the clock for what fuel does not count, [`Bounds`] for memory, the engine for stack.
+//! Whatever goes wrong, here or in the guest, leaves as a [`Fault`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
+
+use crate::contract::{Request, RoleVerdict};
+use crate::{Engine, Fault, Limits};
+
+/// A component that is checked and compiled: what instances are made of.
+pub(crate) struct Template {
+    engine: Engine,
+    instance: InstancePre<Bounds>,
+    decide: ComponentExportIndex,
+}
+
+/// Memory that an instance may have. Growing past it is a trap, not an answer that the guest could carry on from.
+pub(crate) struct Bounds {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+}
+
+impl Template {
+    /// `decide` is the export of that name, its type checked.
+    pub(crate) fn new(engine: Engine, instance: InstancePre<Bounds>, decide: ComponentExportIndex) -> Self {
+        Self {
+            engine,
+            instance,
+            decide,
+        }
+    }
+
+    /// Returns whether the role allows.
+    pub(crate) fn decide(&self, request: Request<'_>) -> Result<bool, Fault> {
+        guarded(|| {
+            let mut store = self.engine.store();
+            let instance = self.instance.instantiate(&mut store).map_err(while_instantiating)?;
+            let decide = instance
+                .get_typed_func::<(Request<'_>,), (RoleVerdict,)>(&mut store, &self.decide)
+                .map_err(while_instantiating)?;
+            let (verdict,) = decide.call(&mut store, (request,)).map_err(while_asking)?;
+            Ok(match verdict {
+                RoleVerdict::Allow => true,
+                RoleVerdict::Abstain => false,
+            })
+        })
+    }
+}
+
+impl Bounds {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+        }
+    }
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        within(desired, self.memory_bytes_max)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        within(desired, self.table_elements_max)
+    }
+}
+
+/// Runs work of the host's; a panic in it ends the work, not the thread.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    // Nothing that the work could leave half done outlives it: its store and instance are its own.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::HostPanicked))
+}
+
+/// Returns the fault behind an error of instantiation, which may run code of the guest's.
+#[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
+pub(crate) fn while_instantiating(error: wasmtime::Error) -> Fault {
+    known_fault(&error).unwrap_or(Fault::NotInstantiated)
+}
+
+/// Returns the fault behind an error of a call. What is neither a trap nor a limit is an answer that breaks the contract.
+#[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
+pub(crate) fn while_asking(error: wasmtime::Error) -> Fault {
+    known_fault(&error).unwrap_or(Fault::AnswerInvalid)
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "wasmtime's enum is open, and its other traps are the guest's doing"
+)]
+fn known_fault(error: &wasmtime::Error) -> Option<Fault> {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return Some(*fault);
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Some(Fault::NoSlot);
+    }
+    error.downcast_ref::<Trap>().map(|trap| match trap {
+        Trap::OutOfFuel => Fault::OutOfFuel,
+        Trap::Interrupt => Fault::DeadlineExceeded,
+        Trap::StackOverflow => Fault::StackExhausted,
+        Trap::InvalidChar
+        | Trap::InvalidDiscriminant
+        | Trap::StringOutOfBounds
+        | Trap::ListOutOfBounds
+        | Trap::UnalignedPointer => Fault::AnswerInvalid,
+        _ => Fault::Trapped,
+    })
+}
+
+fn within(desired: usize, most: usize) -> wasmtime::Result<bool> {
+    if desired > most {
+        return Err(wasmtime::Error::new(Fault::MemoryExceeded));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_host_is_a_fault_and_not_the_end_of_the_thread() {
+        let answer: Result<bool, Fault> = guarded(|| panic!("as a bug in the glue would"));
+        assert_eq!(answer, Err(Fault::HostPanicked));
+    }
+}

@@ -1,0 +1,153 @@
+//! Vetting: what a component must pass before it is a policy.
+//!
+//! Cheap checks come first, compilation after them, the guest's own code last. The order matters: nothing of a component
+//! is compiled before its size is known to be bounded, and nothing of it runs before it is known to import nothing.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use crate::contract::{Manifest as Said, RolePre};
+use crate::evaluation::{Bounds, Template, guarded, while_asking, while_instantiating};
+use crate::manifest::ManifestProblem;
+use crate::policy::PolicyDigest;
+use crate::{Engine, Fault, Limits, Manifest, RolePolicy};
+
+/// Why a component is not taken as a policy.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The component is larger than a policy may be.
+    #[error("the component has {bytes} bytes, {most} at most are allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// Most that is allowed.
+        most: usize,
+    },
+    /// A function of the component is larger than one may be.
+    #[error("a function of the component has {bytes} bytes, {most} at most are allowed")]
+    FunctionTooLarge {
+        /// Size of the function's code.
+        bytes: usize,
+        /// Most that is allowed.
+        most: usize,
+    },
+    /// The bytes are not a component.
+    #[error("it is not a WebAssembly component")]
+    NotAComponent,
+    /// The bytes are a component that cannot be compiled, or that needs more of the engine than a policy may have.
+    #[error("compile the component: {0}")]
+    NotCompiled(#[source] Box<dyn Error + Send + Sync>),
+    /// The component imports something that it could observe or change the world with.
+    #[error("it imports `{name}`; a policy imports nothing but types")]
+    Imports {
+        /// What it imports.
+        name: String,
+    },
+    /// The component does not export what world `role` asks for.
+    #[error("it is not a component for world `role`: {0}")]
+    WrongWorld(#[source] Box<dyn Error + Send + Sync>),
+    /// The component failed to describe itself.
+    #[error("have it describe itself: {0}")]
+    NotDescribed(#[source] Fault),
+    /// What the component says of itself breaks the contract.
+    #[error("read its manifest: {0}")]
+    Manifest(#[from] ManifestProblem),
+    /// The host's own code panicked around it.
+    #[error("vet the component: the host panicked")]
+    HostPanicked,
+}
+
+/// Vets a component for world `role`.
+pub(crate) fn role_policy(engine: &Engine, bytes: &[u8]) -> Result<RolePolicy, LoadError> {
+    // A compiler bug that a hostile component finds must not end the thread.
+    catch_unwind(AssertUnwindSafe(|| vet(engine, bytes))).unwrap_or(Err(LoadError::HostPanicked))
+}
+
+fn vet(engine: &Engine, bytes: &[u8]) -> Result<RolePolicy, LoadError> {
+    check_sizes(engine.limits(), bytes)?;
+    let component = Component::from_binary(engine.wasmtime(), bytes)
+        .map_err(|error| LoadError::NotCompiled(error.into_boxed_dyn_error()))?;
+    check_imports(engine, &component)?;
+    let wrong_world = |error: wasmtime::Error| LoadError::WrongWorld(error.into_boxed_dyn_error());
+    let linker: Linker<Bounds> = Linker::new(engine.wasmtime());
+    let instance = linker.instantiate_pre(&component).map_err(wrong_world)?;
+    let role = RolePre::new(instance).map_err(wrong_world)?;
+    let decide = component
+        .get_export_index(None, "decide")
+        .expect("the export was found when its type was checked");
+    let said = describe(engine, &role).map_err(LoadError::NotDescribed)?;
+    let manifest = Manifest::check(said)?;
+    let template = Template::new(engine.clone(), role.instance_pre().clone(), decide);
+    Ok(RolePolicy::new(manifest, PolicyDigest::of(bytes), template))
+}
+
+fn check_sizes(limits: &Limits, bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.len() > limits.component_bytes_max {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len(),
+            most: limits.component_bytes_max,
+        });
+    }
+    let mut payloads = Parser::new(0).parse_all(bytes);
+    let is_component = matches!(
+        payloads.next(),
+        Some(Ok(Payload::Version {
+            encoding: Encoding::Component,
+            ..
+        }))
+    );
+    if !is_component {
+        return Err(LoadError::NotAComponent);
+    }
+    for payload in payloads {
+        let payload = payload.map_err(|error| LoadError::NotCompiled(error.into()))?;
+        if let Payload::CodeSectionEntry(body) = payload
+            && body.range().len() > limits.function_bytes_max
+        {
+            return Err(LoadError::FunctionTooLarge {
+                bytes: body.range().len(),
+                most: limits.function_bytes_max,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {
+    let engine = engine.wasmtime();
+    let component = component.component_type();
+    match component
+        .imports(engine)
+        .find_map(|(name, import)| observable(engine, name, &import.ty))
+    {
+        Some(name) => Err(LoadError::Imports { name }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the name of what is not a mere type in an import.
+fn observable(engine: &wasmtime::Engine, name: &str, item: &ComponentItem) -> Option<String> {
+    match item {
+        ComponentItem::Type(_) => None,
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .find_map(|(inner, export)| observable(engine, &format!("{name}/{inner}"), &export.ty)),
+        ComponentItem::ComponentFunc(_)
+        | ComponentItem::CoreFunc(_)
+        | ComponentItem::Module(_)
+        | ComponentItem::Component(_)
+        | ComponentItem::Resource(_) => Some(name.to_owned()),
+    }
+}
+
+fn describe(engine: &Engine, role: &RolePre<Bounds>) -> Result<Said, Fault> {
+    guarded(|| {
+        let mut store = engine.store();
+        let instance = role.instantiate(&mut store).map_err(while_instantiating)?;
+        instance.call_describe(&mut store).map_err(while_asking)
+    })
+}

@@ -1,0 +1,10 @@
+//! The real components in the real engine: the built-in roles, hostile guests, and what is remembered.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail where they cannot go on")]
+
+mod builtin;
+mod golden;
+mod hostile;
+mod policy_set;
+mod remembering;
+mod support;

@@ -1,0 +1,71 @@
+//! The command line.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client;
+use crate::config::{ADMIN, GATEWAY, Given, SERVE};
+
+/// An edge auth gateway for a platform orchestrator's API: service users, tokens, role policies in WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "postern", version, max_term_width = 110)]
+#[command(
+    after_help = "Start here:  postern demo\nExit codes:  0 done, 1 refused by the API, 64 usage or configuration, 65 unusable data,\n             69 address in use or server unreachable, 70 internal, 73 cannot create, 74 input/output"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try it: gateway, admin service and a sandbox orchestrator in one process, with lines to paste
+    Demo(DemoArgs),
+    /// Run gateway and admin service in one process, in front of an orchestrator
+    ///
+    /// The first start with an empty store makes the organisation and an administrator, and writes the administrator's
+    /// token to DIR/bootstrap-token.
+    ///
+    /// Example: postern serve --upstream https://api.example.com --upstream-token-file upstream-token --org my-org
+    Serve(Given<SERVE>),
+    /// Run the data plane alone; it follows an admin service elsewhere
+    ///
+    /// Example: postern gateway --upstream https://api.example.com --admin-url http://10.0.0.5:8081
+    /// --gateway-credential-file gateway-credential --name edge-1
+    Gateway(Given<GATEWAY>),
+    /// Run the control plane alone: store, API behind the gateways, feed
+    ///
+    /// Example: postern admin --data /var/lib/postern --admin-listen 10.0.0.5:8081
+    Admin(Given<ADMIN>),
+    /// Run a sandbox orchestrator: an API to try Postern on, in memory
+    Sandbox(SandboxArgs),
+    #[command(flatten)]
+    Client(client::Command),
+}
+
+/// Options of `postern demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Address for requests; another port is taken when it is in use
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// Options of `postern sandbox`.
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub(crate) listen: SocketAddr,
+    /// Organisation that it holds
+    #[arg(long, value_name = "ORG", default_value = "default")]
+    pub(crate) org: String,
+    /// File with the credential that it demands; it must hold one line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: std::path::PathBuf,
+    /// Deletions of apps and env types answer 202, and the object is gone after this many further requests for it
+    #[arg(long, value_name = "N")]
+    pub(crate) slow_deletions: Option<u32>,
+}

@@ -1,0 +1,173 @@
+//! The options that all commands share: where the API is, and with which token it is asked.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use http::Uri;
+use http::uri::Scheme;
+use tokio::sync::OnceCell;
+
+use super::api::Api;
+use super::error::Error;
+
+/// How to reach the API.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// Where Postern takes requests; a path in front of the API's paths may be part of it
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "POSTERN_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: String,
+    /// Organisation; not needed when your token belongs to one only
+    #[arg(long, global = true, value_name = "ORG", env = "POSTERN_ORG")]
+    org: Option<String>,
+    /// File that holds your token; without it the token is taken from the variable POSTERN_TOKEN
+    #[arg(long, global = true, value_name = "FILE", env = "POSTERN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust instead of the system's
+    #[arg(long, global = true, value_name = "FILE", env = "POSTERN_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Print the API's answer as JSON
+    #[arg(long, global = true, env = "POSTERN_JSON")]
+    json: bool,
+}
+
+/// Reads a variable of the environment.
+pub(super) type Variables = dyn Fn(&str) -> Option<String>;
+
+/// A connection that is ready to ask, and how its answers are printed.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) api: Api,
+    /// The organisation, once it is known.
+    pub(super) org: OnceCell<String>,
+    pub(super) json: bool,
+}
+
+/// The caller's token.
+pub(super) struct Bearer(String);
+
+impl Connection {
+    /// Gathers what a request needs. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Whatever cannot be used: the address, the token, a file.
+    pub(super) fn open(self, variables: &Variables) -> Result<Session, Error> {
+        let base = base(&self.url).ok_or(Error::Url(self.url))?;
+        let bearer = Bearer::find(self.token_file.as_deref(), variables)?;
+        Ok(Session {
+            api: Api::new(base, bearer, self.ca_file.as_deref())?,
+            org: OnceCell::new_with(self.org),
+            json: self.json,
+        })
+    }
+}
+
+impl Bearer {
+    /// Returns the token, to be sent.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    fn find(file: Option<&Path>, variables: &Variables) -> Result<Self, Error> {
+        let (text, place) = match file {
+            Some(path) => (read(path)?, path.display().to_string()),
+            None => {
+                let token = variables(TOKEN_VARIABLE).filter(|token| !token.trim().is_empty());
+                (token.ok_or(Error::NoToken)?, TOKEN_VARIABLE.to_owned())
+            }
+        };
+        let token = text.trim();
+        if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(token.to_owned()))
+        } else {
+            Err(Error::UnusableToken(place))
+        }
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+/// Reads a small text file.
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Where the caller's token is, unless it is in a file.
+const TOKEN_VARIABLE: &str = "POSTERN_TOKEN";
+
+/// Returns an address without a slash at its end. `None` when no path of the API could be put behind it.
+fn base(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let known = [&Scheme::HTTP, &Scheme::HTTPS].contains(&uri.scheme()?);
+    // Name and password in an address would end up in messages.
+    let plain = !uri.authority()?.as_str().contains('@') && uri.query().is_none();
+    (known && plain && !url.contains('#')).then(|| url.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_prefix_and_loses_its_last_slash() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("https://example.com/", Some("https://example.com")),
+            ("https://example.com/a/b/", Some("https://example.com/a/b")),
+            ("example.com", None),
+            ("ftp://example.com", None),
+            ("https://user:secret@example.com", None),
+            ("https://example.com/?a=b", None),
+            ("https://example.com/#a", None),
+            ("", None),
+        ] {
+            assert_eq!(base(url).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_from_the_file_first_and_must_be_one_word() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("token");
+        fs::write(&file, "from-file\n").expect("it is written");
+        let variable = |_: &str| Some("from-variable".to_owned());
+        let found = Bearer::find(Some(&file), &variable).expect("a token");
+        assert_eq!(
+            (found.reveal(), format!("{found:?}")),
+            ("from-file", "Bearer(..)".to_owned())
+        );
+        assert_eq!(
+            Bearer::find(None, &variable).expect("a token").reveal(),
+            "from-variable"
+        );
+        assert!(matches!(Bearer::find(None, &|_: &str| None), Err(Error::NoToken)));
+        assert!(matches!(
+            Bearer::find(None, &|_: &str| Some(" ".to_owned())),
+            Err(Error::NoToken)
+        ));
+
+        fs::write(&file, "two words").expect("it is written");
+        let error = Bearer::find(Some(&file), &variable).expect_err("it is refused");
+        assert!(matches!(error, Error::UnusableToken(_)) && !error.to_string().contains("words"));
+        fs::remove_file(&file).expect("it is removed");
+        assert!(matches!(Bearer::find(Some(&file), &variable), Err(Error::File { .. })));
+    }
+}

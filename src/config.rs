@@ -1,0 +1,703 @@
+//! Configuration: one TOML file, each key also a flag and a `POSTERN_…` variable; flags win over variables, variables over
+//! the file. All errors are reported at once.
+//!
+//! [`KEYS`] is the single list of keys: flags, help, file and documentation of defaults come from it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalogue::{Catalogue, Operation};
+use clap::{Arg, ArgMatches, Command};
+use gateway::limit::Rate;
+use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::upstream::Deadlines;
+use http::HeaderName;
+use serde::Deserialize;
+
+/// A key of the configuration.
+struct Key {
+    /// As in the file; the flag has dashes, the variable is in capitals behind `POSTERN_`.
+    name: &'static str,
+    /// What stands for the value in the help.
+    value: &'static str,
+    help: &'static str,
+    default: Option<&'static str>,
+    /// Commands that have it.
+    commands: u8,
+}
+
+/// The whole: gateway and admin in one process.
+pub(crate) const SERVE: u8 = 1;
+/// The data plane alone.
+pub(crate) const GATEWAY: u8 = 2;
+/// The control plane alone.
+pub(crate) const ADMIN: u8 = 4;
+
+const EDGE: u8 = SERVE | GATEWAY;
+const CONTROL: u8 = SERVE | ADMIN;
+const ALL: u8 = SERVE | GATEWAY | ADMIN;
+
+const KEYS: &[Key] = &[
+    Key {
+        name: "upstream",
+        value: "URL",
+        help: "The orchestrator's API, http:// or https://, with or without a path",
+        default: None,
+        commands: EDGE,
+    },
+    Key {
+        name: "upstream_token_file",
+        value: "FILE",
+        help: "File with the credential that the orchestrator is sent",
+        default: None,
+        commands: EDGE,
+    },
+    Key {
+        name: "upstream_ca_file",
+        value: "FILE",
+        help: "PEM file of certificate authorities for the orchestrator, in place of the system's",
+        default: None,
+        commands: EDGE,
+    },
+    Key {
+        name: "upstream_connect_timeout_ms",
+        value: "MS",
+        help: "Longest time to connect to the orchestrator",
+        default: Some("5000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "upstream_first_byte_timeout_ms",
+        value: "MS",
+        help: "Longest time from the end of a request to the head of the answer",
+        default: Some("60000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "upstream_idle_timeout_ms",
+        value: "MS",
+        help: "Longest time between two parts of an answer's body",
+        default: Some("300000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "listen",
+        value: "ADDRESS",
+        help: "Address for requests",
+        default: Some("127.0.0.1:8080"),
+        commands: EDGE,
+    },
+    Key {
+        name: "admin_listen",
+        value: "ADDRESS",
+        help: "Address of the admin service: feed, metrics, health",
+        default: Some("127.0.0.1:8081"),
+        commands: CONTROL,
+    },
+    Key {
+        name: "ops_listen",
+        value: "ADDRESS",
+        help: "Address for metrics and health",
+        default: Some("127.0.0.1:8082"),
+        commands: GATEWAY,
+    },
+    Key {
+        name: "data",
+        value: "DIR",
+        help: "Directory for the store and keys; made when only its last part is missing",
+        default: Some("postern-data"),
+        commands: ALL,
+    },
+    Key {
+        name: "org",
+        value: "ORG",
+        help: "Organisation that is made when the store is empty",
+        default: Some("default"),
+        commands: CONTROL,
+    },
+    Key {
+        name: "admin_url",
+        value: "URL",
+        help: "The admin service that this gateway follows",
+        default: Some("http://127.0.0.1:8081"),
+        commands: GATEWAY,
+    },
+    Key {
+        name: "admin_ca_file",
+        value: "FILE",
+        help: "PEM file of certificate authorities for the admin service",
+        default: None,
+        commands: GATEWAY,
+    },
+    Key {
+        name: "gateway_credential_file",
+        value: "FILE",
+        help: "File with the credential that the admin service made for gateways (its DIR/gateway-credential)",
+        default: None,
+        commands: GATEWAY,
+    },
+    Key {
+        name: "name",
+        value: "NAME",
+        help: "Name of this gateway, unique among the gateways of one admin service",
+        default: Some("gateway"),
+        commands: EDGE,
+    },
+    Key {
+        name: "workers",
+        value: "N",
+        help: "Threads that serve requests; 0: one for each processor",
+        default: Some("0"),
+        commands: EDGE,
+    },
+    Key {
+        name: "hosts",
+        value: "HOSTS",
+        help: "Hosts that are answered for, separated by commas; empty: any",
+        default: Some(""),
+        commands: EDGE,
+    },
+    Key {
+        name: "forwarded_fields",
+        value: "FIELDS",
+        help: "Header fields that are forwarded beyond the built-in list, separated by commas",
+        default: Some(""),
+        commands: EDGE,
+    },
+    Key {
+        name: "default_env_type",
+        value: "ENV_TYPE",
+        help: "Env type of an environment that is created without naming one",
+        default: Some("development"),
+        commands: EDGE,
+    },
+    Key {
+        name: "remember_verdicts",
+        value: "BOOL",
+        help: "Whether verdicts of role policies are remembered",
+        default: Some("true"),
+        commands: EDGE,
+    },
+    Key {
+        name: "connections_max",
+        value: "N",
+        help: "Connections at once; more wait",
+        default: Some("10000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "subject_requests_per_second",
+        value: "N",
+        help: "Requests a second of one service user, over all its tokens; 0: unlimited",
+        default: Some("0"),
+        commands: EDGE,
+    },
+    Key {
+        name: "subject_burst",
+        value: "N",
+        help: "Requests of one service user that may come at once, when there is a rate",
+        default: Some("100"),
+        commands: EDGE,
+    },
+    Key {
+        name: "header_timeout_ms",
+        value: "MS",
+        help: "Longest time for a header section to arrive",
+        default: Some("10000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "body_timeout_ms",
+        value: "MS",
+        help: "Longest time for a body that must be read to arrive",
+        default: Some("60000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "read_body_bytes_max",
+        value: "OCTETS",
+        help: "Longest body where it must be read",
+        default: Some("1048576"),
+        commands: EDGE,
+    },
+    Key {
+        name: "data_age_max_ms",
+        value: "MS",
+        help: "Oldest data that requests are decided on; older: 503",
+        default: Some("900000"),
+        commands: EDGE,
+    },
+    Key {
+        name: "drain_timeout_ms",
+        value: "MS",
+        help: "Longest time to finish what runs when told to stop",
+        default: Some("30000"),
+        commands: ALL,
+    },
+    Key {
+        name: "access_log",
+        value: "WHERE",
+        help: "Access log: stdout, off, or the path of a file",
+        default: Some("stdout"),
+        commands: EDGE,
+    },
+];
+
+/// Values as they were given by flags and variables, for one of the commands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given<const COMMAND: u8>(BTreeMap<String, String>);
+
+/// Settings of the data plane.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) listen: SocketAddr,
+    pub(crate) upstream: UpstreamConfig,
+    pub(crate) name: String,
+    pub(crate) workers: usize,
+    pub(crate) hosts: Hosts,
+    pub(crate) forwarded_fields: Vec<HeaderName>,
+    pub(crate) default_env_type: String,
+    pub(crate) remember_verdicts: bool,
+    pub(crate) limits: Limits,
+    pub(crate) access_log: AccessLog,
+    pub(crate) catalogue: Arc<Catalogue>,
+}
+
+/// Where the orchestrator is.
+#[derive(Debug)]
+pub(crate) struct UpstreamConfig {
+    pub(crate) url: String,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// Values being read; every error is noted, and all are told at the end.
+pub(crate) struct Reading {
+    values: BTreeMap<String, String>,
+    operations: Vec<OperationEntry>,
+    errors: Vec<String>,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
+
+/// An operation that the operator adds to the catalogue: `[[operations]]` of the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationEntry {
+    method: String,
+    path: String,
+    id: String,
+    /// The permission that a role must allow. Not needed for a public operation.
+    permission: Option<String>,
+    /// Whether it needs no token.
+    #[serde(default)]
+    public: bool,
+}
+
+impl<const COMMAND: u8> clap::FromArgMatches for Given<COMMAND> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Self::default();
+        given.update_from_arg_matches(matches)?;
+        Ok(given)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let names = keys(COMMAND).map(|key| key.name).chain([CONFIG]);
+        for name in names {
+            if let Some(value) = matches.get_one::<String>(name) {
+                self.0.insert(name.to_owned(), value.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const COMMAND: u8> clap::Args for Given<COMMAND> {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new(CONFIG)
+            .long(CONFIG)
+            .value_name("FILE")
+            .env("POSTERN_CONFIG")
+            .help(CONFIG_HELP);
+        keys(COMMAND).fold(command.arg(config), |command, key| {
+            let help = match key.default {
+                Some(default) if !default.is_empty() => format!("{} [default: {default}]", key.help),
+                Some(_) | None => key.help.to_owned(),
+            };
+            let argument = Arg::new(key.name)
+                .long(key.name.replace('_', "-"))
+                .value_name(key.value)
+                .help(help);
+            command.arg(
+                argument
+                    .env(format!("POSTERN_{}", key.name.to_uppercase()))
+                    .hide_env_values(true),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<const COMMAND: u8> Given<COMMAND> {
+    /// Returns these values with others in their place.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Reads the file, if one is named, and puts the given values over it.
+    pub(crate) fn read(self) -> Reading {
+        let mut reading = Reading {
+            values: BTreeMap::new(),
+            operations: Vec::new(),
+            errors: Vec::new(),
+        };
+        if let Some(path) = self.0.get(CONFIG) {
+            reading.read_file(Path::new(path), COMMAND);
+        }
+        reading
+            .values
+            .extend(self.0.into_iter().filter(|(name, _)| name != CONFIG));
+        for key in keys(COMMAND) {
+            if let Some(default) = key.default {
+                reading
+                    .values
+                    .entry(key.name.to_owned())
+                    .or_insert_with(|| default.to_owned());
+            }
+        }
+        reading
+    }
+}
+
+impl Reading {
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// All errors that were met.
+    pub(crate) fn finish(self) -> Result<(), ConfigErrors> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
+    }
+
+    /// Logs the values in force. None of them is a secret: secrets are in files.
+    pub(crate) fn log(&self) {
+        let values = self.values.iter().map(|(name, value)| format!("{name}={value}"));
+        tracing::info!(config = %values.collect::<Vec<_>>().join(" "), operations = self.operations.len(), "configuration in force");
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> String {
+        self.values.get(name).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn file(&mut self, name: &str) -> Option<PathBuf> {
+        self.values.get(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    pub(crate) fn needed(&mut self, name: &str) -> String {
+        if !self.values.contains_key(name) {
+            self.errors.push(format!(
+                "{name} is needed: --{} or POSTERN_{}",
+                name.replace('_', "-"),
+                name.to_uppercase()
+            ));
+        }
+        self.text(name)
+    }
+
+    pub(crate) fn address(&mut self, name: &str) -> SocketAddr {
+        self.parsed(
+            name,
+            "an address such as 127.0.0.1:8080",
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+        )
+    }
+
+    pub(crate) fn milliseconds(&mut self, name: &str) -> Duration {
+        let ms: u64 = self.parsed(name, "a number of milliseconds", 1);
+        if ms == 0 {
+            self.errors.push(format!("{name}: 0 would never let anything happen"));
+        }
+        Duration::from_millis(ms)
+    }
+
+    pub(crate) fn org(&mut self) -> String {
+        let org = self.text("org");
+        if !catalogue::segment::is_identifier(&org) {
+            self.errors.push(format!(
+                "org: {org:?} is not an identifier (lower-case letters, digits, single dashes; 2 to 50)"
+            ));
+        }
+        org
+    }
+
+    /// Reads everything of the data plane.
+    pub(crate) fn edge(&mut self) -> Edge {
+        let upstream = UpstreamConfig {
+            url: self.needed("upstream"),
+            token_file: self.file("upstream_token_file"),
+            ca_file: self.file("upstream_ca_file"),
+            deadlines: Deadlines {
+                connect: self.milliseconds("upstream_connect_timeout_ms"),
+                first_byte: self.milliseconds("upstream_first_byte_timeout_ms"),
+                idle: self.milliseconds("upstream_idle_timeout_ms"),
+            },
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = match self.parsed("workers", "a number of threads", 0) {
+            0 => processors,
+            workers => workers,
+        };
+        Edge {
+            listen: self.address("listen"),
+            upstream,
+            name: self.text("name"),
+            workers,
+            hosts: self.hosts(),
+            forwarded_fields: self.forwarded_fields(),
+            default_env_type: self.text("default_env_type"),
+            remember_verdicts: self.parsed("remember_verdicts", "true or false", true),
+            limits: self.limits(),
+            access_log: match self.text("access_log").as_str() {
+                "stdout" => AccessLog::Stdout,
+                "off" => AccessLog::Off,
+                path => AccessLog::File(PathBuf::from(path)),
+            },
+            catalogue: Arc::new(self.catalogue()),
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let per_second = self.parsed("subject_requests_per_second", "a number of requests", 0);
+        let burst = self.parsed("subject_burst", "a number of requests", 1);
+        Limits {
+            connections_max: self.parsed("connections_max", "a number of connections", 1),
+            subject_rate: (per_second > 0).then_some(Rate { per_second, burst }),
+            header_timeout: self.milliseconds("header_timeout_ms"),
+            body_timeout: self.milliseconds("body_timeout_ms"),
+            read_body_bytes_max: self.parsed("read_body_bytes_max", "a number of octets", 0),
+            data_age_max: self.milliseconds("data_age_max_ms"),
+        }
+    }
+
+    fn hosts(&mut self) -> Hosts {
+        let hosts = list(&self.text("hosts"));
+        if hosts.is_empty() {
+            Hosts::Any
+        } else {
+            Hosts::These(hosts.into_iter().map(|host| host.to_lowercase()).collect())
+        }
+    }
+
+    fn forwarded_fields(&mut self) -> Vec<HeaderName> {
+        let mut names = Vec::new();
+        for name in list(&self.text("forwarded_fields")) {
+            match HeaderName::try_from(&name) {
+                Ok(name) => names.push(name),
+                Err(_invalid) => self
+                    .errors
+                    .push(format!("forwarded_fields: {name:?} is not the name of a header field")),
+            }
+        }
+        names
+    }
+
+    /// The shipped catalogue, with the operations of the file.
+    fn catalogue(&mut self) -> Catalogue {
+        let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
+        let mut more = Vec::new();
+        for entry in std::mem::take(&mut self.operations) {
+            match entry.operation() {
+                Ok(operation) => more.push(operation),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        shipped.extended(more).unwrap_or_else(|error| {
+            self.errors.push(error.to_string());
+            shipped
+        })
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, expected: &str, otherwise: T) -> T {
+        let text = self.text(name);
+        text.parse().unwrap_or_else(|_: T::Err| {
+            self.errors.push(format!("{name}: {text:?} is not {expected}"));
+            otherwise
+        })
+    }
+
+    fn read_file(&mut self, path: &Path, command: u8) {
+        let shown = path.display();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.errors.push(format!("{shown}: {error}")),
+        };
+        let mut table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return self.errors.push(format!("{shown}: {error}")),
+        };
+        if let Some(operations) = table.remove("operations") {
+            match operations.try_into() {
+                Ok(operations) => self.operations = operations,
+                Err(error) => self.errors.push(format!("{shown}: operations: {error}")),
+            }
+        }
+        for (name, value) in table {
+            // A file may serve several commands: keys of the others are passed over, unknown ones are not.
+            if !KEYS.iter().any(|key| key.name == name) {
+                self.errors.push(format!("{shown}: unknown key {name}"));
+            } else if keys(command).any(|key| key.name == name) {
+                match scalar(&value) {
+                    Some(text) => drop(self.values.insert(name, text)),
+                    None => self.errors.push(format!(
+                        "{shown}: {name} must be a text, a number, a boolean or a list of texts"
+                    )),
+                }
+            }
+        }
+    }
+}
+
+impl OperationEntry {
+    fn operation(self) -> Result<Operation, String> {
+        let permission = match (self.permission, self.public) {
+            (Some(permission), false) => permission,
+            (None, true) => "public".to_owned(),
+            (Some(_), true) => return Err(format!("operation {}: a public operation has no permission", self.id)),
+            (None, false) => {
+                return Err(format!(
+                    "operation {}: it needs a permission, or public = true",
+                    self.id
+                ));
+            }
+        };
+        let mut operation =
+            Operation::new(&self.method, &self.path, &self.id, &permission).map_err(|error| error.to_string())?;
+        operation.public = self.public;
+        Ok(operation)
+    }
+}
+
+const CONFIG: &str = "config";
+const CONFIG_HELP: &str = "TOML file with the keys below (dashes written as underscores) and [[operations]]";
+
+fn keys(command: u8) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.commands & command != 0)
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        toml::Value::Array(items) => {
+            let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            items.map(|items| items.join(","))
+        }
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(given: Given<SERVE>) -> Vec<String> {
+        let mut reading = given.read();
+        reading.edge();
+        reading.address("admin_listen");
+        reading.org();
+        reading.finish().err().map_or_else(Vec::new, |errors| errors.0)
+    }
+
+    fn file(text: &str) -> (tempfile::NamedTempFile, Given<SERVE>) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let given = Given::default().with(CONFIG, file.path().display().to_string());
+        (file, given)
+    }
+
+    #[test]
+    fn all_errors_are_told_at_once() {
+        let (_file, given) = file(
+            "listen = \"nonsense\"\nunknown = 1\nworkers = \"many\"\n[[operations]]\nmethod=\"get\"\npath=\"/x\"\nid=\"x\"\npermission=\"x.read\"\n",
+        );
+        let given = given.with("org", "Not An Org");
+        let errors = errors(given);
+        for part in [
+            "unknown key unknown",
+            "listen",
+            "workers",
+            "upstream is needed",
+            "org",
+            "upper-case",
+        ] {
+            assert!(errors.iter().any(|error| error.contains(part)), "{part} in {errors:?}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let (_file, given) = file("listen = \"127.0.0.1:1\"\nworkers = 3\nhosts = [\"A.example\", \"b.example\"]\n");
+        let given = given
+            .with("listen", "127.0.0.1:2")
+            .with("upstream", "http://127.0.0.1:9");
+        let mut reading = given.read();
+        let edge = reading.edge();
+        reading.finish().expect("no errors");
+        assert_eq!(edge.listen.port(), 2);
+        assert_eq!(edge.workers, 3);
+        assert_eq!(
+            edge.hosts,
+            Hosts::These(vec!["a.example".to_owned(), "b.example".to_owned()])
+        );
+        assert_eq!(edge.limits, Limits::default());
+    }
+
+    #[test]
+    fn an_operator_can_add_operations_and_public_paths() {
+        let (_file, given) = file(
+            "[[operations]]\nmethod = \"POST\"\npath = \"/auth/device\"\nid = \"deviceLogin\"\npublic = true\n\
+             [[operations]]\nmethod = \"GET\"\npath = \"/orgs/{orgId}/action-pipelines\"\nid = \"listActionPipelines\"\npermission = \"pipeline.read\"\n",
+        );
+        let mut reading = given.with("upstream", "http://127.0.0.1:9").read();
+        let edge = reading.edge();
+        reading.finish().expect("no errors");
+        assert!(
+            edge.catalogue
+                .identify("POST", "/auth/device")
+                .expect("known")
+                .operation
+                .public
+        );
+        let added = edge
+            .catalogue
+            .identify("GET", "/orgs/my-org/action-pipelines")
+            .expect("known");
+        assert_eq!(
+            (added.operation.permission.as_str(), added.operation.public),
+            ("pipeline.read", false)
+        );
+    }
+}

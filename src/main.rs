@@ -1,0 +1,39 @@
+//! Postern: an edge auth gateway for a platform orchestrator's API. This is the one binary.
+//!
+//! # Layout
+//! - [`cli`]: the command line.
+//! - [`config`]: keys of the configuration, from flags, variables and a file.
+//! - [`run`]: the ways to run: everything in one process, the halves, the demo.
+//! - [`client`]: the commands that ask a running Postern.
+//! - [`sandbox`]: an orchestrator to try things on.
+//! - [`exit`]: exit codes.
+
+mod cli;
+mod client;
+mod config;
+mod exit;
+mod run;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let command = match cli::Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            // Nothing is left to be done when even this cannot be printed.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    match run::run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("postern: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

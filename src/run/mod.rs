@@ -1,0 +1,81 @@
+//! The ways to run.
+
+mod control;
+mod demo;
+mod edge;
+mod halves;
+mod ops;
+mod sandbox;
+mod serve;
+mod stop;
+
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Command;
+use crate::client;
+use crate::exit::{CANNOT_CREATE, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
+
+/// Does what was asked, and returns when it is done or told to stop.
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    // One provider for all TLS; a second installation would only say that there is one.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("postern-admin")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(SOFTWARE, &error))?;
+    match command {
+        Command::Client(command) => {
+            let asked = runtime.block_on(client::run(command, &mut std::io::stdout(), &mut std::io::stderr()));
+            asked.map_err(|error| Failure::new(error.exit_code(), &error))
+        }
+        Command::Demo(args) => runtime.block_on(demo::run(args)),
+        Command::Serve(given) => runtime.block_on(serve::run(given)),
+        Command::Gateway(given) => runtime.block_on(halves::gateway(given)),
+        Command::Admin(given) => runtime.block_on(halves::admin(given)),
+        Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
+    }
+}
+
+/// Threads of the admin side: its work must not take processors from requests.
+const CONTROL_THREADS: usize = 2;
+
+/// Starts the log of the process, on standard error.
+fn start_log(default: &str) {
+    let filter = EnvFilter::try_from_env("POSTERN_LOG").unwrap_or_else(|_unset| EnvFilter::new(default));
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second start, which only tests could make, keeps the first.
+    drop(format.json().flatten_event(true).try_init());
+}
+
+/// Makes the data directory when only its last part is missing: a typo further up should not go unnoticed.
+fn data_directory(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir(path).map_err(|error| {
+        Failure::said(
+            CANNOT_CREATE,
+            format!("the data directory {} cannot be made: {error}", path.display()),
+        )
+    })
+}
+
+/// Reads a file that holds one secret, on one line.
+fn secret_file(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display())))?;
+    let secret = text.trim();
+    if secret.is_empty() || secret.contains(char::is_whitespace) {
+        return Err(Failure::said(
+            USAGE,
+            format!("{} must hold one secret on one line", path.display()),
+        ));
+    }
+    Ok(secret.to_owned())
+}

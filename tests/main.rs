@@ -1,0 +1,1 @@
+//! The whole system, from outside: the real binary over real sockets.
