@@ -65,7 +65,7 @@ pub(crate) struct SandboxArgs {
     /// File with the credential that it demands; it must hold one line
     #[arg(long, value_name = "FILE")]
     pub(crate) credential_file: std::path::PathBuf,
-    /// Deletions of apps and env types answer 202, and the object is gone after this many further requests for it
+    /// Deletions of apps and environments answer 202, and the object is gone after this many further requests for it
     #[arg(long, value_name = "N")]
     pub(crate) slow_deletions: Option<u32>,
 }

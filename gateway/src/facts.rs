@@ -60,7 +60,7 @@ pub(crate) async fn gather(
         EnvTypes::Approval => {
             let environment: ApprovalAnswer = ask(&worker.orchestrator, &approval_path(operation))
                 .await?
-                .ok_or(Reason::FactUnavailable)?;
+                .ok_or(Reason::EnvironmentUnknown)?;
             vec![of_environment(worker, org, app, &environment.env_id).await?]
         }
         EnvTypes::BodyType => {

@@ -10,7 +10,7 @@ use crate::{Digest, Scope};
 pub enum Record {
     /// A subject and all roles it holds.
     Subject(Subject),
-    /// A subject is gone, and with it all its tokens.
+    /// A subject is gone. The removals of its tokens stand in the same change.
     SubjectRemoved {
         /// Id of the subject.
         id: String,

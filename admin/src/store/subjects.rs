@@ -187,6 +187,7 @@ impl Change {
 
     /// Removes a subject, its role bindings and its tokens.
     pub(crate) async fn delete_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        self.delete_tokens(subject).await?;
         sqlx::query("DELETE FROM subjects WHERE id = ? AND org = ?")
             .bind(&subject.id)
             .bind(&subject.org)

@@ -103,11 +103,28 @@ impl Change {
             .bind(id)
             .fetch_one(self.view.connection())
             .await?;
-        let bytes = digest
-            .try_into()
-            .map_err(|_other| StoreError::Damaged("a digest of another length".to_owned()))?;
-        let digest = Digest::from_bytes(bytes);
-        self.records.push(Record::TokenRemoved { digest });
+        self.records.push(removal(digest)?);
         Ok(())
     }
+
+    /// Removes all tokens of a subject. Each is told by a record of its own: gateways keep tokens by their digests.
+    pub(crate) async fn delete_tokens(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        let digests: Vec<(Vec<u8>,)> = sqlx::query_as("DELETE FROM tokens WHERE subject = ? RETURNING digest")
+            .bind(&subject.id)
+            .fetch_all(self.view.connection())
+            .await?;
+        for (digest,) in digests {
+            self.records.push(removal(digest)?);
+        }
+        Ok(())
+    }
+}
+
+fn removal(digest: Vec<u8>) -> Result<Record, StoreError> {
+    let bytes = digest
+        .try_into()
+        .map_err(|_other| StoreError::Damaged("a digest of another length".to_owned()))?;
+    Ok(Record::TokenRemoved {
+        digest: Digest::from_bytes(bytes),
+    })
 }
