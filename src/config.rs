@@ -1,7 +1,9 @@
 //! Configuration: one TOML file, each key also a flag and a `POSTERN_…` variable; flags win over variables, variables over
 //! the file. All errors are reported at once.
 //!
-//! [`KEYS`] is the single list of keys: flags, help, file and documentation of defaults come from it.
+//! [`keys`] is the single list of keys.
+
+mod keys;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,234 +19,7 @@ use gateway::upstream::Deadlines;
 use http::HeaderName;
 use serde::Deserialize;
 
-/// A key of the configuration.
-struct Key {
-    /// As in the file; the flag has dashes, the variable is in capitals behind `POSTERN_`.
-    name: &'static str,
-    /// What stands for the value in the help.
-    value: &'static str,
-    help: &'static str,
-    default: Option<&'static str>,
-    /// Commands that have it.
-    commands: u8,
-}
-
-/// The whole: gateway and admin in one process.
-pub(crate) const SERVE: u8 = 1;
-/// The data plane alone.
-pub(crate) const GATEWAY: u8 = 2;
-/// The control plane alone.
-pub(crate) const ADMIN: u8 = 4;
-
-const EDGE: u8 = SERVE | GATEWAY;
-const CONTROL: u8 = SERVE | ADMIN;
-const ALL: u8 = SERVE | GATEWAY | ADMIN;
-
-const KEYS: &[Key] = &[
-    Key {
-        name: "upstream",
-        value: "URL",
-        help: "The orchestrator's API, http:// or https://, with or without a path",
-        default: None,
-        commands: EDGE,
-    },
-    Key {
-        name: "upstream_token_file",
-        value: "FILE",
-        help: "File with the credential that the orchestrator is sent",
-        default: None,
-        commands: EDGE,
-    },
-    Key {
-        name: "upstream_ca_file",
-        value: "FILE",
-        help: "PEM file of certificate authorities for the orchestrator, in place of the system's",
-        default: None,
-        commands: EDGE,
-    },
-    Key {
-        name: "upstream_connect_timeout_ms",
-        value: "MS",
-        help: "Longest time to connect to the orchestrator",
-        default: Some("5000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "upstream_first_byte_timeout_ms",
-        value: "MS",
-        help: "Longest time from the end of a request to the head of the answer",
-        default: Some("60000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "upstream_idle_timeout_ms",
-        value: "MS",
-        help: "Longest time between two parts of an answer's body",
-        default: Some("300000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "listen",
-        value: "ADDRESS",
-        help: "Address for requests",
-        default: Some("127.0.0.1:8080"),
-        commands: EDGE,
-    },
-    Key {
-        name: "admin_listen",
-        value: "ADDRESS",
-        help: "Address of the admin service: feed, metrics, health",
-        default: Some("127.0.0.1:8081"),
-        commands: CONTROL,
-    },
-    Key {
-        name: "ops_listen",
-        value: "ADDRESS",
-        help: "Address for metrics and health",
-        default: Some("127.0.0.1:8082"),
-        commands: GATEWAY,
-    },
-    Key {
-        name: "data",
-        value: "DIR",
-        help: "Directory for the store and keys; made when only its last part is missing",
-        default: Some("postern-data"),
-        commands: ALL,
-    },
-    Key {
-        name: "org",
-        value: "ORG",
-        help: "Organisation that is made when the store is empty",
-        default: Some("default"),
-        commands: CONTROL,
-    },
-    Key {
-        name: "admin_url",
-        value: "URL",
-        help: "The admin service that this gateway follows",
-        default: Some("http://127.0.0.1:8081"),
-        commands: GATEWAY,
-    },
-    Key {
-        name: "admin_ca_file",
-        value: "FILE",
-        help: "PEM file of certificate authorities for the admin service",
-        default: None,
-        commands: GATEWAY,
-    },
-    Key {
-        name: "gateway_credential_file",
-        value: "FILE",
-        help: "File with the credential that the admin service made for gateways (its DIR/gateway-credential)",
-        default: None,
-        commands: GATEWAY,
-    },
-    Key {
-        name: "name",
-        value: "NAME",
-        help: "Name of this gateway, unique among the gateways of one admin service",
-        default: Some("gateway"),
-        commands: EDGE,
-    },
-    Key {
-        name: "workers",
-        value: "N",
-        help: "Threads that serve requests; 0: one for each processor",
-        default: Some("0"),
-        commands: EDGE,
-    },
-    Key {
-        name: "hosts",
-        value: "HOSTS",
-        help: "Hosts that are answered for, separated by commas; empty: any",
-        default: Some(""),
-        commands: EDGE,
-    },
-    Key {
-        name: "forwarded_fields",
-        value: "FIELDS",
-        help: "Header fields that are forwarded beyond the built-in list, separated by commas",
-        default: Some(""),
-        commands: EDGE,
-    },
-    Key {
-        name: "default_env_type",
-        value: "ENV_TYPE",
-        help: "Env type of an environment that is created without naming one",
-        default: Some("development"),
-        commands: EDGE,
-    },
-    Key {
-        name: "remember_verdicts",
-        value: "BOOL",
-        help: "Whether verdicts of role policies are remembered",
-        default: Some("true"),
-        commands: EDGE,
-    },
-    Key {
-        name: "connections_max",
-        value: "N",
-        help: "Connections at once; more wait",
-        default: Some("10000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "subject_requests_per_second",
-        value: "N",
-        help: "Requests a second of one service user, over all its tokens; 0: unlimited",
-        default: Some("0"),
-        commands: EDGE,
-    },
-    Key {
-        name: "subject_burst",
-        value: "N",
-        help: "Requests of one service user that may come at once, when there is a rate",
-        default: Some("100"),
-        commands: EDGE,
-    },
-    Key {
-        name: "header_timeout_ms",
-        value: "MS",
-        help: "Longest time for a header section to arrive",
-        default: Some("10000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "body_timeout_ms",
-        value: "MS",
-        help: "Longest time for a body that must be read to arrive",
-        default: Some("60000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "read_body_bytes_max",
-        value: "OCTETS",
-        help: "Longest body where it must be read",
-        default: Some("1048576"),
-        commands: EDGE,
-    },
-    Key {
-        name: "data_age_max_ms",
-        value: "MS",
-        help: "Oldest data that requests are decided on; older: 503",
-        default: Some("900000"),
-        commands: EDGE,
-    },
-    Key {
-        name: "drain_timeout_ms",
-        value: "MS",
-        help: "Longest time to finish what runs when told to stop",
-        default: Some("30000"),
-        commands: ALL,
-    },
-    Key {
-        name: "access_log",
-        value: "WHERE",
-        help: "Access log: stdout, off, or the path of a file",
-        default: Some("stdout"),
-        commands: EDGE,
-    },
-];
+pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
 
 /// Values as they were given by flags and variables, for one of the commands.
 #[derive(Debug, Clone, Default)]
@@ -309,7 +84,7 @@ impl<const COMMAND: u8> clap::FromArgMatches for Given<COMMAND> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let names = keys(COMMAND).map(|key| key.name).chain([CONFIG]);
+        let names = keys::of(COMMAND).map(|key| key.name).chain([CONFIG]);
         for name in names {
             if let Some(value) = matches.get_one::<String>(name) {
                 self.0.insert(name.to_owned(), value.clone());
@@ -326,7 +101,7 @@ impl<const COMMAND: u8> clap::Args for Given<COMMAND> {
             .value_name("FILE")
             .env("POSTERN_CONFIG")
             .help(CONFIG_HELP);
-        keys(COMMAND).fold(command.arg(config), |command, key| {
+        keys::of(COMMAND).fold(command.arg(config), |command, key| {
             let help = match key.default {
                 Some(default) if !default.is_empty() => format!("{} [default: {default}]", key.help),
                 Some(_) | None => key.help.to_owned(),
@@ -368,7 +143,7 @@ impl<const COMMAND: u8> Given<COMMAND> {
         reading
             .values
             .extend(self.0.into_iter().filter(|(name, _)| name != CONFIG));
-        for key in keys(COMMAND) {
+        for key in keys::of(COMMAND) {
             if let Some(default) = key.default {
                 reading
                     .values
@@ -557,9 +332,9 @@ impl Reading {
         }
         for (name, value) in table {
             // A file may serve several commands: keys of the others are passed over, unknown ones are not.
-            if !KEYS.iter().any(|key| key.name == name) {
+            if !keys::is_known(&name) {
                 self.errors.push(format!("{shown}: unknown key {name}"));
-            } else if keys(command).any(|key| key.name == name) {
+            } else if keys::of(command).any(|key| key.name == name) {
                 match scalar(&value) {
                     Some(text) => drop(self.values.insert(name, text)),
                     None => self.errors.push(format!(
@@ -593,10 +368,6 @@ impl OperationEntry {
 
 const CONFIG: &str = "config";
 const CONFIG_HELP: &str = "TOML file with the keys below (dashes written as underscores) and [[operations]]";
-
-fn keys(command: u8) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.commands & command != 0)
-}
 
 fn list(text: &str) -> Vec<String> {
     text.split(',')

@@ -1,0 +1,67 @@
+//! The keys of the configuration: the single list from which flags, variables, the file's grammar and the help come.
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// As in the file; the flag has dashes, the variable is in capitals behind `POSTERN_`.
+    pub(super) name: &'static str,
+    /// What stands for the value in the help.
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
+    pub(super) default: Option<&'static str>,
+    /// Commands that have it.
+    pub(super) commands: u8,
+}
+
+/// The whole: gateway and admin in one process.
+pub(crate) const SERVE: u8 = 1;
+/// The data plane alone.
+pub(crate) const GATEWAY: u8 = 2;
+/// The control plane alone.
+pub(crate) const ADMIN: u8 = 4;
+
+/// Returns the keys of a command.
+pub(super) fn of(command: u8) -> impl Iterator<Item = &'static Key> {
+    ALL_KEYS.iter().filter(move |key| key.commands & command != 0)
+}
+
+/// Returns whether any command has a key of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    ALL_KEYS.iter().any(|key| key.name == name)
+}
+
+const EDGE: u8 = SERVE | GATEWAY;
+const CONTROL: u8 = SERVE | ADMIN;
+const ALL: u8 = SERVE | GATEWAY | ADMIN;
+
+#[rustfmt::skip]
+const ALL_KEYS: &[Key] = &[
+    Key { name: "upstream", value: "URL", help: "The orchestrator's API, http:// or https://, with or without a path", default: None, commands: EDGE },
+    Key { name: "upstream_token_file", value: "FILE", help: "File with the credential that the orchestrator is sent", default: None, commands: EDGE },
+    Key { name: "upstream_ca_file", value: "FILE", help: "PEM file of certificate authorities for the orchestrator, in place of the system's", default: None, commands: EDGE },
+    Key { name: "upstream_connect_timeout_ms", value: "MS", help: "Longest time to connect to the orchestrator", default: Some("5000"), commands: EDGE },
+    Key { name: "upstream_first_byte_timeout_ms", value: "MS", help: "Longest time from the end of a request to the head of the answer", default: Some("60000"), commands: EDGE },
+    Key { name: "upstream_idle_timeout_ms", value: "MS", help: "Longest time between two parts of an answer's body", default: Some("300000"), commands: EDGE },
+    Key { name: "listen", value: "ADDRESS", help: "Address for requests", default: Some("127.0.0.1:8080"), commands: EDGE },
+    Key { name: "admin_listen", value: "ADDRESS", help: "Address of the admin service: feed, metrics, health", default: Some("127.0.0.1:8081"), commands: CONTROL },
+    Key { name: "ops_listen", value: "ADDRESS", help: "Address for metrics and health", default: Some("127.0.0.1:8082"), commands: GATEWAY },
+    Key { name: "data", value: "DIR", help: "Directory for the store and keys; made when only its last part is missing", default: Some("postern-data"), commands: ALL },
+    Key { name: "org", value: "ORG", help: "Organisation that is made when the store is empty", default: Some("default"), commands: CONTROL },
+    Key { name: "admin_url", value: "URL", help: "The admin service that this gateway follows", default: Some("http://127.0.0.1:8081"), commands: GATEWAY },
+    Key { name: "admin_ca_file", value: "FILE", help: "PEM file of certificate authorities for the admin service", default: None, commands: GATEWAY },
+    Key { name: "gateway_credential_file", value: "FILE", help: "File with the credential that the admin service made for gateways (its DIR/gateway-credential)", default: None, commands: GATEWAY },
+    Key { name: "name", value: "NAME", help: "Name of this gateway, unique among the gateways of one admin service", default: Some("gateway"), commands: EDGE },
+    Key { name: "workers", value: "N", help: "Threads that serve requests; 0: one for each processor", default: Some("0"), commands: EDGE },
+    Key { name: "hosts", value: "HOSTS", help: "Hosts that are answered for, separated by commas; empty: any", default: Some(""), commands: EDGE },
+    Key { name: "forwarded_fields", value: "FIELDS", help: "Header fields that are forwarded beyond the built-in list, separated by commas", default: Some(""), commands: EDGE },
+    Key { name: "default_env_type", value: "ENV_TYPE", help: "Env type of an environment that is created without naming one", default: Some("development"), commands: EDGE },
+    Key { name: "remember_verdicts", value: "BOOL", help: "Whether verdicts of role policies are remembered", default: Some("true"), commands: EDGE },
+    Key { name: "connections_max", value: "N", help: "Connections at once; more wait", default: Some("10000"), commands: EDGE },
+    Key { name: "subject_requests_per_second", value: "N", help: "Requests a second of one service user, over all its tokens; 0: unlimited", default: Some("0"), commands: EDGE },
+    Key { name: "subject_burst", value: "N", help: "Requests of one service user that may come at once, when there is a rate", default: Some("100"), commands: EDGE },
+    Key { name: "header_timeout_ms", value: "MS", help: "Longest time for a header section to arrive", default: Some("10000"), commands: EDGE },
+    Key { name: "body_timeout_ms", value: "MS", help: "Longest time for a body that must be read to arrive", default: Some("60000"), commands: EDGE },
+    Key { name: "read_body_bytes_max", value: "OCTETS", help: "Longest body where it must be read", default: Some("1048576"), commands: EDGE },
+    Key { name: "data_age_max_ms", value: "MS", help: "Oldest data that requests are decided on; older: 503", default: Some("900000"), commands: EDGE },
+    Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
+    Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
+];
