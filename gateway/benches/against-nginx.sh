@@ -21,7 +21,7 @@ trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 for program in nginx wrk curl; do
     command -v "$program" >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$program" >/dev/null; }
 done
-#(cd "$here" && cargo build --release --locked --bin postern)
+(cd "$here" && cargo build --profile dist --locked --bin postern)
 
 backend=19001 nginx_port=19002
 nginx_conf() { # NAME HTTP-BLOCK
@@ -47,7 +47,7 @@ echo upstream >"$work/credential"
 start_postern() { # NAME FLAGS...
     local name=$1; shift
     mkdir -p "$work/$name"
-    "$target/release/postern" serve --upstream "http://127.0.0.1:$backend" --upstream-token-file "$work/credential" --org bench \
+    "$target/dist/postern" serve --upstream "http://127.0.0.1:$backend" --upstream-token-file "$work/credential" --org bench \
         --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --workers 1 --data "$work/$name" "$@" 2>"$work/$name.log" & pids+=($!)
     eval "${name}_pid=$!"
     until grep -q '"message":"listening"' "$work/$name.log"; do sleep 0.1; done

@@ -7,6 +7,10 @@ use feed::token::Kind;
 use feed::{Digest, Record, RoleBinding, Scope, Secret, Subject, SubjectKind, Token};
 use gateway::cache::Cache;
 
+/// The allocator of the binary, so that the memory is that of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TOKENS: usize = 1_000_000;
 const TOKENS_PER_SUBJECT: usize = 10;
 

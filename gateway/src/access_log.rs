@@ -17,7 +17,7 @@ use crossbeam_queue::ArrayQueue;
 use http::{Method, Uri};
 use serde::Serialize;
 
-use crate::cache::Subject;
+use crate::cache::{Subject, Token};
 use crate::metrics::Outcome;
 use crate::settings::AccessLog;
 
@@ -37,7 +37,7 @@ pub(crate) struct AccessRecord {
     pub(crate) target: Uri,
     pub(crate) operation: Option<Arc<Operation>>,
     pub(crate) subject: Option<Arc<Subject>>,
-    pub(crate) token_id: Option<Arc<str>>,
+    pub(crate) token: Option<Arc<Token>>,
     pub(crate) revision: u64,
     pub(crate) role: Option<Arc<str>>,
     pub(crate) outcome: Outcome,
@@ -169,7 +169,7 @@ fn write_line(sink: &mut impl Write, record: &AccessRecord) -> io::Result<()> {
         operation: record.operation.as_ref().map_or("unknown", |operation| &operation.id),
         org: record.subject.as_ref().map(|subject| &*subject.org),
         subject: record.subject.as_ref().map(|subject| &*subject.id),
-        token_id: record.token_id.as_deref(),
+        token_id: record.token.as_ref().map(|token| &*token.id),
         role: record.role.as_deref(),
         reason: record.outcome.reason(),
         status: record.status,

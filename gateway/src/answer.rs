@@ -19,6 +19,7 @@ use crate::cache::Caller;
 use crate::effects::Happened;
 use crate::fields;
 use crate::forward::{Lease, UpstreamAnswer};
+use crate::json_body;
 use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
 
@@ -90,10 +91,14 @@ async fn cut(
         ));
     }
     let elements: Vec<&RawValue> = serde_json::from_slice(&body).map_err(unreadable)?;
+    let (Filter::App(name) | Filter::Org(name)) = filter;
     let mut kept = Vec::with_capacity(body.len());
     let mut seen: HashMap<String, bool> = HashMap::new();
     for element in elements {
-        let id = member(element, filter).map_err(unreadable)?;
+        // Nothing can be told to be visible by an id that is not there.
+        let id = json_body::member(element.get(), name)
+            .map_err(unreadable)?
+            .unwrap_or_default();
         let visible = *seen
             .entry(id)
             .or_insert_with_key(|id| may_see(worker, permit.operation(), caller, (filter, id)));
@@ -120,16 +125,6 @@ fn may_see(worker: &Worker, operation: &Matched<'_>, caller: &Caller, (filter, i
             .and_then(|read| Matched::from_values(read, &[id])),
     };
     read.is_some_and(|read| authorize::may(worker, caller, &read))
-}
-
-fn member(element: &RawValue, filter: &Filter) -> serde_json::Result<String> {
-    let (Filter::App(name) | Filter::Org(name)) = filter;
-    let mut members: HashMap<String, &RawValue> = serde_json::from_str(element.get())?;
-    match members.remove(name) {
-        Some(value) => serde_json::from_str(value.get()),
-        // Nothing can be told to be visible by an id that is not there.
-        None => Ok(String::new()),
-    }
 }
 
 /// Tells the store, and forgets facts, before the caller hears of the success.

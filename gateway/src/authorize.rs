@@ -79,12 +79,13 @@ pub(crate) fn authorize_public(operation: Matched<'_>) -> Result<Permit<'_>, Ref
     }
 }
 
-/// Returns whether the subject holds any role that bears on the operation. Without one no fact can matter, so none is
-/// asked for: a token without rights cannot make us ask the orchestrator.
-pub(crate) fn bears(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
-    let subject = &caller.subject;
-    let role_on_app = operation.app().is_some_and(|app| subject.app_role(app).is_some());
-    concerns_own_organisation(worker, caller, operation) && (subject.org_role.is_some() || role_on_app)
+/// Returns whether facts about the operation could matter to the caller: who holds no role on its app, and may not do it
+/// whatever the facts, cannot make us ask the orchestrator.
+pub(crate) fn facts_matter(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
+    let role_on_app = operation
+        .app()
+        .is_some_and(|app| caller.subject.app_role(app).is_some());
+    concerns_own_organisation(worker, caller, operation) && (role_on_app || may(worker, caller, operation))
 }
 
 /// Returns whether the caller may do another operation, about the same revision of the caller.

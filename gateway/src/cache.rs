@@ -5,16 +5,17 @@
 //! to a revision are applied before it is published, entries that are all at most that old are together what the store
 //! held at that revision.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use feed::{Digest, Record, Scope, SubjectKind};
 use tokio::sync::watch;
 
-use crate::limit::Allowance;
+use crate::limit::{Allowance, Rate};
 
 /// What gateways know of the store.
 pub struct Cache {
@@ -31,8 +32,8 @@ pub struct Caller {
     pub subject: Arc<Subject>,
     /// Digest of the token.
     pub digest: Digest,
-    /// Id of the token.
-    pub token_id: Arc<str>,
+    /// The token, without its secret.
+    pub token: Arc<Token>,
     /// The revision that last changed the token or the subject.
     pub changed: u64,
     /// The revision at which they were looked up.
@@ -54,8 +55,6 @@ pub struct Subject {
     app_roles: Box<[(Box<str>, Arc<str>)]>,
     /// Env types and the roles on them, sorted.
     env_type_roles: Box<[(Box<str>, Arc<str>)]>,
-    /// What it may still send; kept from one state of the subject to the next.
-    pub(crate) allowance: Arc<Allowance>,
     /// The revision that last changed it.
     changed: u64,
 }
@@ -98,21 +97,30 @@ pub struct Snapshot(Tables);
 struct Tables {
     store: String,
     revision: AtomicU64,
-    tokens: DashMap<Digest, Token, BuildHasherDefault<DigestHasher>>,
+    tokens: DashMap<Digest, Arc<Token>, BuildHasherDefault<DigestHasher>>,
     subjects: DashMap<Arc<str>, Arc<Slot>>,
+    /// Names of organisations and roles, each once. Only whoever applies changes takes it.
+    names: Mutex<HashSet<Arc<str>>>,
 }
 
-struct Token {
+/// A token, as the cache keeps it: small, as there may be millions.
+#[derive(Debug)]
+pub struct Token {
+    /// Id, unique for its subject.
+    pub id: Box<str>,
     subject: Arc<Slot>,
-    id: Arc<str>,
     /// `i64::MAX` for never.
     expires_ms: i64,
     changed: u64,
 }
 
 /// The place of a subject. Tokens point at it, so that a subject's change is one store, however many tokens it has.
-#[derive(Default)]
-struct Slot(ArcSwapOption<Subject>);
+#[derive(Debug, Default)]
+struct Slot {
+    subject: ArcSwapOption<Subject>,
+    /// What it may still send; kept from one state of the subject to the next.
+    allowance: Allowance,
+}
 
 /// Takes the first octets of a digest as its hash. They are as good as random, and nobody can choose them: only digests
 /// of tokens that the admin service made are ever inserted.
@@ -140,29 +148,21 @@ impl Cache {
             if tables.store.is_empty() {
                 return Err(NoCaller::NoData);
             }
-            let (slot, token_id, expires_ms, token_changed) = {
-                let token = tables.tokens.get(digest).ok_or(NoCaller::Unknown)?;
-                (
-                    Arc::clone(&token.subject),
-                    Arc::clone(&token.id),
-                    token.expires_ms,
-                    token.changed,
-                )
-            };
-            let subject = slot.0.load_full().ok_or(NoCaller::Unknown)?;
-            let changed = token_changed.max(subject.changed);
+            let token = Arc::clone(&*tables.tokens.get(digest).ok_or(NoCaller::Unknown)?);
+            let subject = token.subject.subject.load_full().ok_or(NoCaller::Unknown)?;
+            let changed = token.changed.max(subject.changed);
             if changed > revision {
                 // The writer is between applying this change and publishing it: nanoseconds, unless it was preempted.
                 std::thread::yield_now();
                 continue;
             }
-            if expires_ms <= now_ms {
+            if token.expires_ms <= now_ms {
                 return Err(NoCaller::Expired);
             }
             return Ok(Caller {
                 subject,
                 digest: *digest,
-                token_id,
+                token,
                 changed,
                 revision,
             });
@@ -174,7 +174,7 @@ impl Cache {
     pub fn organisation_of(&self, subject: &str) -> Option<Arc<str>> {
         let tables = self.tables.load();
         let slot = Arc::clone(&*tables.subjects.get(subject)?);
-        slot.0.load().as_ref().map(|subject| Arc::clone(&subject.org))
+        slot.subject.load().as_ref().map(|subject| Arc::clone(&subject.org))
     }
 
     /// Returns the revision that has been applied; 0 before the first snapshot.
@@ -311,7 +311,7 @@ impl Subject {
             .map(|(scope, role)| (scope.to_string(), role))
     }
 
-    fn from_record(record: feed::Subject, allowance: Arc<Allowance>, changed: u64) -> Self {
+    fn from_record(record: feed::Subject, id: Arc<str>, name: impl Fn(&str) -> Arc<str>, changed: u64) -> Self {
         let mut org_role = None;
         let mut app_roles = Vec::new();
         let mut env_type_roles = Vec::new();
@@ -320,7 +320,7 @@ impl Subject {
             if binding.scope.organisation() != record.org {
                 continue;
             }
-            let role: Arc<str> = binding.role.into();
+            let role = name(&binding.role);
             match binding.scope {
                 Scope::Org { .. } => org_role = Some(role),
                 Scope::App { app, .. } => app_roles.push((app.into_boxed_str(), role)),
@@ -330,15 +330,21 @@ impl Subject {
         app_roles.sort();
         env_type_roles.sort();
         Self {
-            id: record.id.into(),
+            id,
             kind: record.kind,
-            org: record.org.into(),
+            org: name(&record.org),
             org_role,
             app_roles: app_roles.into_boxed_slice(),
             env_type_roles: env_type_roles.into_boxed_slice(),
-            allowance,
             changed,
         }
+    }
+}
+
+impl Caller {
+    /// Takes one request out of what the subject may send. `false` when nothing is left.
+    pub(crate) fn take_request(&self, rate: Rate, now_ms: i64) -> bool {
+        self.token.subject.allowance.take(rate, now_ms)
     }
 }
 
@@ -349,35 +355,30 @@ impl Tables {
             revision: AtomicU64::new(revision),
             tokens: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), TOKEN_SHARDS),
             subjects: DashMap::new(),
+            names: Mutex::default(),
         }
     }
 
     fn apply(&self, record: Record, revision: u64) {
         match record {
             Record::Subject(subject) => {
-                let slot = self.slot(&subject.id);
-                let allowance = slot
-                    .0
-                    .load()
-                    .as_ref()
-                    .map(|old| Arc::clone(&old.allowance))
-                    .unwrap_or_default();
-                slot.0
-                    .store(Some(Arc::new(Subject::from_record(subject, allowance, revision))));
+                let (id, slot) = self.slot(&subject.id);
+                let subject = Subject::from_record(subject, id, |name| self.name(name), revision);
+                slot.subject.store(Some(Arc::new(subject)));
             }
             Record::SubjectRemoved { id } => {
                 if let Some((_, slot)) = self.subjects.remove(id.as_str()) {
-                    slot.0.store(None);
+                    slot.subject.store(None);
                 }
             }
             Record::Token(token) => {
                 let entry = Token {
-                    subject: self.slot(&token.subject),
                     id: token.id.into(),
+                    subject: self.slot(&token.subject).1,
                     expires_ms: token.expires_ms.unwrap_or(i64::MAX),
                     changed: revision,
                 };
-                self.tokens.insert(token.digest, entry);
+                self.tokens.insert(token.digest, Arc::new(entry));
             }
             Record::TokenRemoved { digest } => {
                 self.tokens.remove(&digest);
@@ -385,11 +386,24 @@ impl Tables {
         }
     }
 
-    fn slot(&self, subject: &str) -> Arc<Slot> {
+    /// Returns a subject's place, and its id as the map has it.
+    fn slot(&self, subject: &str) -> (Arc<str>, Arc<Slot>) {
         if let Some(slot) = self.subjects.get(subject) {
-            return Arc::clone(&slot);
+            return (Arc::clone(slot.key()), Arc::clone(slot.value()));
         }
-        Arc::clone(&self.subjects.entry(subject.into()).or_default())
+        let slot = self.subjects.entry(subject.into()).or_default();
+        (Arc::clone(slot.key()), Arc::clone(slot.value()))
+    }
+
+    fn name(&self, name: &str) -> Arc<str> {
+        // A panic while it was held left a set that is whole.
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = name.into();
+        names.insert(Arc::clone(&new));
+        new
     }
 }
 

@@ -111,7 +111,7 @@ impl Signer {
             sub: caller.subject.id.to_string(),
             org: caller.subject.org.to_string(),
             kind: caller.subject.kind,
-            token_id: caller.token_id.to_string(),
+            token_id: caller.token.id.to_string(),
             roles: caller
                 .subject
                 .roles()

@@ -1,4 +1,4 @@
-//! Reading single members of a JSON body, in the one way that every reader must agree with.
+//! Reading single members of JSON objects, in the one way that every reader must agree with.
 //!
 //! JSON readers differ about a member that is named twice, and some match names without regard to case. A body in which
 //! such a reader could see another value than we do is refused.
@@ -28,8 +28,17 @@ pub(crate) fn environments(body: &[u8]) -> Result<Vec<String>, Refusal> {
     }
 }
 
+/// Returns the value of one member of an object in an answer, if it is there.
+///
+/// # Errors
+/// When the object cannot be read in one way.
+pub(crate) fn member(object: &str, name: &str) -> serde_json::Result<Option<String>> {
+    let [value] = serde_json::Deserializer::from_str(object).deserialize_map(Members([name]))?;
+    Ok(value)
+}
+
 /// Returns the values of these members; a member that is null or empty counts as absent.
-fn members<const N: usize>(body: &[u8], names: [&'static str; N]) -> Result<[Option<String>; N], Refusal> {
+fn members<const N: usize>(body: &[u8], names: [&str; N]) -> Result<[Option<String>; N], Refusal> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let found = reader.deserialize_map(Members(names));
     let values = found.and_then(|values| reader.end().map(|()| values));
@@ -44,9 +53,9 @@ fn members<const N: usize>(body: &[u8], names: [&'static str; N]) -> Result<[Opt
     }
 }
 
-struct Members<const N: usize>([&'static str; N]);
+struct Members<'n, const N: usize>([&'n str; N]);
 
-impl<'de, const N: usize> Visitor<'de> for Members<N> {
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
     type Value = [Option<String>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! Identify: from method and raw path to the operation of the catalogue. Everything unknown ends here.
 
+use std::borrow::Cow;
+
 use catalogue::{Catalogue, Matched, NotIdentified};
 use feed::token::Kind;
 use http::request::Parts;
@@ -78,9 +80,11 @@ fn check_query(query: &str) -> Result<(), Reason> {
     if !query.bytes().all(|octet| octet.is_ascii_graphic()) {
         return Err(Reason::RequestAmbiguous);
     }
-    // RFC 6750 §2.3 has a query parameter for tokens and warns of it; ours are known by their prefix in any parameter.
+    // RFC 6750 §2.3 has a query parameter for tokens and warns of it; ours are known by their prefix in any parameter. What
+    // cannot be decoded is looked at as it is.
+    let decoded = catalogue::segment::decode(query).unwrap_or(Cow::Borrowed(query));
     let exposed =
-        query.contains(Kind::Token.prefix()) || query.split('&').any(|pair| pair.starts_with("access_token="));
+        decoded.contains(Kind::Token.prefix()) || decoded.split('&').any(|pair| pair.starts_with("access_token="));
     if exposed {
         Err(Reason::CredentialInQuery)
     } else {

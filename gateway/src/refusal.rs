@@ -4,7 +4,7 @@
 //! log. This file is the only place where a reason becomes a status code.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use crate::body::Body;
@@ -157,6 +157,10 @@ impl Refusal {
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.reason == Reason::RequestAmbiguous {
+            // What follows on this connection could be read as the rest of this request, or as another.
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             fields.insert(WWW_AUTHENTICATE, challenge(self.reason));
         }

@@ -24,8 +24,22 @@ use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
 use catalogue::Matched;
 
-/// Answers a request, whatever it is, and sees to it that it is logged and counted once.
+/// Answers a request, whatever it is.
+///
+/// A request that may change something runs to its end even when its caller goes away: what the orchestrator has done
+/// must reach the store.
 pub(crate) async fn serve(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    if request.method().is_safe() {
+        return handle(worker, peer, request).await;
+    }
+    match tokio::task::spawn_local(handle(worker, peer, request)).await {
+        Ok(response) => response,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// Answers a request, and sees to it that it is logged and counted once.
+async fn handle(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut record = begin(&worker, peer, &parts);
     match decide_and_forward(&worker, (&parts, peer), body, &mut record).await {
@@ -90,7 +104,7 @@ async fn decide_and_forward(
     let caller = authenticate(&shared.cache, &parts.headers, record.at_ms)?;
     record.identify(&caller);
     if let Some(rate) = shared.settings.limits.subject_rate
-        && !caller.subject.allowance.take(rate, record.at_ms)
+        && !caller.take_request(rate, record.at_ms)
     {
         return Err(Reason::TooManyRequests.into());
     }
@@ -114,7 +128,7 @@ async fn gather(
     if operation.operation.env_types == catalogue::EnvTypes::None {
         return Ok((caller, facts::Facts::default(), GatheredBody::Unread(body)));
     }
-    if !authorize::bears(worker, &caller, operation) {
+    if !authorize::facts_matter(worker, &caller, operation) {
         return Err(Reason::NotAllowed.into());
     }
     let gathered = facts::gather(worker, operation, body).await;
@@ -172,7 +186,7 @@ fn begin(worker: &Worker, peer: SocketAddr, parts: &Parts) -> AccessRecord {
         target: parts.uri.clone(),
         operation: None,
         subject: None,
-        token_id: None,
+        token: None,
         revision: 0,
         role: None,
         outcome: Outcome::Forwarded(0),
@@ -204,7 +218,7 @@ fn end(worker: &Worker, mut record: AccessRecord, status: u16, finished: Finishe
 impl AccessRecord {
     fn identify(&mut self, caller: &Caller) {
         self.subject = Some(caller.subject.clone());
-        self.token_id = Some(caller.token_id.clone());
+        self.token = Some(caller.token.clone());
         self.revision = caller.revision;
     }
 }

@@ -96,7 +96,8 @@ async fn follow_once(
     if let Some(authorization) = &admin.upstream.authorization {
         request = request.header(AUTHORIZATION, authorization.clone());
     }
-    let response = sender.send_request(request.body(RequestBody::empty())?).await?;
+    let asking = sender.send_request(request.body(RequestBody::empty())?);
+    let response = timeout(SILENCE_MAX, asking).await.map_err(|_elapsed| Lost::Silence)??;
     if response.status() != StatusCode::OK {
         return Err(Lost::Status(response.status()));
     }

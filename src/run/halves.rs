@@ -12,7 +12,7 @@ use super::serve::listen;
 use super::stop::Stop;
 use super::{control, edge, ops};
 use crate::config::{ADMIN, GATEWAY, Given};
-use crate::exit::{Failure, USAGE};
+use crate::exit::{Failure, UNAVAILABLE, USAGE};
 
 /// Runs the data plane until told to stop.
 pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
@@ -34,6 +34,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
         credential: super::secret_file(&credential_file)?,
     };
     let listener = listen(ops_listen).await?;
+    let ops_listen = local(&listener)?;
     let bound = edge::bind(edge_config, &data, &service)?;
     let running = Arc::new(bound.start().map_err(edge::failure)?);
     let mut registry = Registry::default();
@@ -67,6 +68,7 @@ pub(super) async fn admin(given: Given<ADMIN>) -> Result<(), Failure> {
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     let mut stop = Stop::listen()?;
     let listener = listen(address).await?;
+    let address = local(&listener)?;
     let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
     let admin = Arc::new(control::open(&data, org, Arc::new(shipped)).await?);
     let mut registry = Registry::default();
@@ -82,4 +84,8 @@ pub(super) async fn admin(given: Given<ADMIN>) -> Result<(), Failure> {
     drop(listening.await);
     tracing::info!("stopped");
     Ok(())
+}
+
+fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(UNAVAILABLE, &error))
 }
