@@ -1,0 +1,10 @@
+//! The path of a change, from the API to the next request.
+
+mod durability;
+mod effects;
+mod feed;
+mod revocation;
+mod roles;
+mod secrets;
+mod tokens;
+mod users;

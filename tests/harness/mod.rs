@@ -1,0 +1,40 @@
+//! What tests of the whole system are made of.
+//!
+//! # Layout
+//! - [`process`]: a process, what it printed and how it ended.
+//! - [`postern`]: `postern serve` and the halves, ready to be asked.
+//! - [`caller`]: service users and tokens, made through the API.
+//! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
+//! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
+//! - [`refusal`]: what each refusal looks like.
+//! - [`link`]: a wire that can be cut.
+
+pub(crate) mod caller;
+pub(crate) mod client;
+pub(crate) mod link;
+pub(crate) mod postern;
+pub(crate) mod process;
+pub(crate) mod raw;
+pub(crate) mod refusal;
+pub(crate) mod sandbox;
+pub(crate) mod upstream;
+
+use std::time::{Duration, Instant};
+
+/// Longest time to wait for what must come; a loaded machine needs some of it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often something that cannot be waited for is looked at.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks until there is something to return.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::park_timeout(LOOK_PAUSE);
+    }
+}

@@ -1,0 +1,329 @@
+//! `postern serve` and the halves, ready to be asked.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::eventually;
+use super::link::Link;
+use super::process::Process;
+
+/// The organisation that every test's store begins with.
+pub(crate) const ORG: &str = "acme";
+
+/// The credential that the orchestrator gets.
+pub(crate) const UPSTREAM_CREDENTIAL: &str = "credential-of-the-orchestrator";
+
+/// A running `postern serve`.
+pub(crate) struct Postern {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    place: Place,
+}
+
+/// Gateway and admin service as two processes, with a wire in between that can be cut.
+pub(crate) struct Halves {
+    pub(crate) gateway: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) ops_address: SocketAddr,
+    pub(crate) link: Link,
+    admin: Option<Process>,
+    place: Place,
+}
+
+/// The files of a Postern, and the flags it is started with.
+struct Place {
+    directory: TempDir,
+    flags: Vec<String>,
+}
+
+impl Postern {
+    /// Starts Postern in front of an upstream and waits until it is ready.
+    pub(crate) fn start(upstream: &str) -> Self {
+        Self::with(upstream, &[])
+    }
+
+    /// Starts it with more flags.
+    pub(crate) fn with(upstream: &str, flags: &[&str]) -> Self {
+        Self::start_in(Place::new(upstream, flags))
+    }
+
+    /// Kills it and starts it anew on the same data.
+    pub(crate) fn kill_and_restart(self) -> Self {
+        let Self { process, place, .. } = self;
+        process.kill();
+        Self::start_in(place)
+    }
+
+    /// Asks it to stop, waits for its end, and starts it anew on the same data.
+    pub(crate) fn restart(self) -> Self {
+        let Self { process, place, .. } = self;
+        process.terminate();
+        let ended = process.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        Self::start_in(place)
+    }
+
+    /// Returns somebody with a token.
+    pub(crate) fn with_token(&self, token: &str) -> Client {
+        client(self.address, Some(token.to_owned()))
+    }
+
+    /// Returns somebody without a token.
+    pub(crate) fn anybody(&self) -> Client {
+        client(self.address, None)
+    }
+
+    /// Returns the administrator of the first start.
+    pub(crate) fn administrator(&self) -> Client {
+        self.with_token(&bootstrap_token(&self.data()))
+    }
+
+    /// Returns whoever watches the admin listener.
+    pub(crate) fn operator(&self) -> Client {
+        client(self.admin_address, None)
+    }
+
+    /// Returns the data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.data()
+    }
+
+    /// Returns the directory with everything that Postern was given or has written.
+    pub(crate) fn directory(&self) -> &Path {
+        self.place.directory.path()
+    }
+
+    /// Waits for the access log's line of a decision.
+    pub(crate) fn log_line(&self, holds: impl Fn(&Value) -> bool) -> Value {
+        eventually("a line of the access log", || {
+            self.log_lines().into_iter().find(|line| holds(line))
+        })
+    }
+
+    /// Returns what the access log holds by now.
+    pub(crate) fn log_lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.directory().join(ACCESS_LOG)).expect("it is there");
+        // The last line may be on its way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+            .collect()
+    }
+
+    /// Returns the process alone, to see how it ends, and the directory that it uses.
+    pub(crate) fn into_process(self) -> (Process, TempDir) {
+        (self.process, self.place.directory)
+    }
+
+    fn start_in(place: Place) -> Self {
+        let mut arguments = place.arguments("serve");
+        arguments.extend(place.edge_arguments());
+        let listen = ["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned);
+        arguments.extend(listen);
+        arguments.extend(place.flags.clone());
+        let process = Process::start(arguments);
+        let listening = process.logged("listening");
+        let postern = Self {
+            address: address_in(&listening, "requests"),
+            admin_address: address_in(&listening, "admin"),
+            process,
+            place,
+        };
+        wait_until_ready(postern.admin_address);
+        postern
+    }
+}
+
+impl Halves {
+    /// Starts both halves and waits until the gateway is ready.
+    pub(crate) fn start(upstream: &str, flags: &[&str]) -> Self {
+        let halves = Self::without_admin(upstream, flags).start_admin();
+        wait_until_ready(halves.ops_address);
+        halves
+    }
+
+    /// Starts a gateway whose admin service is not there yet.
+    pub(crate) fn without_admin(upstream: &str, flags: &[&str]) -> Self {
+        let place = Place::new(upstream, flags);
+        // The admin service makes the credential: it must have been there once.
+        let admin = start_admin(&place);
+        admin.logged("listening");
+        admin.terminate();
+        admin.ended();
+        let link = Link::cut_off();
+        let (gateway, address, ops_address) = start_gateway(&place, &link, "edge-1");
+        Self {
+            gateway,
+            address,
+            ops_address,
+            link,
+            admin: None,
+            place,
+        }
+    }
+
+    /// Starts the admin service and connects it.
+    pub(crate) fn start_admin(mut self) -> Self {
+        self.admin = Some(start_admin(&self.place));
+        self.reconnect();
+        self
+    }
+
+    /// Connects the link to the admin service again.
+    pub(crate) fn reconnect(&self) {
+        let admin = self.admin.as_ref().expect("it runs");
+        self.link.connect(address_in(&admin.logged("listening"), "admin"));
+    }
+
+    /// Kills the admin service.
+    pub(crate) fn kill_admin(mut self) -> Self {
+        self.link.cut();
+        self.admin.take().expect("it runs").kill();
+        self
+    }
+
+    /// Kills the gateway and starts it anew on the same data.
+    pub(crate) fn kill_and_restart_gateway(self) -> Self {
+        let Self {
+            gateway,
+            link,
+            admin,
+            place,
+            ..
+        } = self;
+        gateway.kill();
+        let (gateway, address, ops_address) = start_gateway(&place, &link, "edge-1");
+        Self {
+            gateway,
+            address,
+            ops_address,
+            link,
+            admin,
+            place,
+        }
+    }
+
+    /// Starts one more gateway, with a name and data of its own; returns it and where it takes requests.
+    pub(crate) fn another_gateway(&self, name: &str) -> (Process, SocketAddr) {
+        let (gateway, address, ops_address) = start_gateway(&self.place, &self.link, name);
+        wait_until_ready(ops_address);
+        (gateway, address)
+    }
+
+    /// Puts an empty store in the place of the one that the gateways have followed. The admin service is not running.
+    pub(crate) fn lose_store(&self) {
+        assert!(self.admin.is_none());
+        for file in ["postern.db", "postern.db-wal", "postern.db-shm"] {
+            // The latter two are there only after a crash.
+            drop(std::fs::remove_file(self.place.data().join(file)));
+        }
+    }
+
+    /// Waits until the gateway can decide.
+    pub(crate) fn wait_until_ready(&self) {
+        wait_until_ready(self.ops_address);
+    }
+
+    pub(crate) fn with_token(&self, token: &str) -> Client {
+        client(self.address, Some(token.to_owned()))
+    }
+
+    pub(crate) fn administrator(&self) -> Client {
+        self.with_token(&bootstrap_token(&self.place.data()))
+    }
+
+    /// Returns whoever watches the gateway's listener for operators.
+    pub(crate) fn operator(&self) -> Client {
+        client(self.ops_address, None)
+    }
+}
+
+const ACCESS_LOG: &str = "access.log";
+
+impl Place {
+    fn new(upstream: &str, flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("upstream-token"), UPSTREAM_CREDENTIAL).expect("it is written");
+        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        flags.extend(["--upstream".to_owned(), upstream.to_owned()]);
+        Self { directory, flags }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn arguments(&self, command: &str) -> Vec<String> {
+        vec![command.to_owned(), "--data".to_owned(), self.file("data")]
+    }
+
+    fn edge_arguments(&self) -> Vec<String> {
+        let given = |name: &str| self.flags.iter().any(|flag| flag == name);
+        let own = [
+            ("--listen", "127.0.0.1:0".to_owned()),
+            ("--workers", "1".to_owned()),
+            ("--upstream-token-file", self.file("upstream-token")),
+            ("--access-log", self.file(ACCESS_LOG)),
+        ];
+        let own = own.into_iter().filter(|(name, _)| !given(name));
+        own.flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+}
+
+fn start_admin(place: &Place) -> Process {
+    let mut arguments = place.arguments("admin");
+    arguments.extend(["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned));
+    Process::start(arguments)
+}
+
+fn start_gateway(place: &Place, link: &Link, name: &str) -> (Process, SocketAddr, SocketAddr) {
+    let credential = place.data().join("gateway-credential").display().to_string();
+    let mut arguments = vec![
+        "gateway".to_owned(),
+        "--data".to_owned(),
+        place.file(&format!("{name}-data")),
+    ];
+    arguments.extend(place.edge_arguments());
+    arguments.extend(["--name", name].map(str::to_owned));
+    arguments.extend(["--ops-listen", "127.0.0.1:0", "--gateway-credential-file", &credential].map(str::to_owned));
+    arguments.extend(["--admin-url".to_owned(), format!("http://{}", link.address)]);
+    arguments.extend(place.flags.clone());
+    let process = Process::start(arguments);
+    let listening = process.logged("listening");
+    let (address, ops) = (address_in(&listening, "requests"), address_in(&listening, "ops"));
+    (process, address, ops)
+}
+
+/// Returns an address that a log line tells.
+pub(crate) fn address_in(line: &Value, name: &str) -> SocketAddr {
+    let address: SocketAddr = line[name]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("an address");
+    assert_ne!(address.port(), 0, "{name} tells where it listens: {line}");
+    address
+}
+
+fn bootstrap_token(data: &Path) -> String {
+    let token = std::fs::read_to_string(data.join("bootstrap-token")).expect("the first start wrote it");
+    token.trim().to_owned()
+}
+
+fn client(address: SocketAddr, token: Option<String>) -> Client {
+    Client { address, token }
+}
+
+fn wait_until_ready(address: SocketAddr) {
+    let operator = client(address, None);
+    eventually("readiness", || (operator.get("/readyz").status == 200).then_some(()));
+}

@@ -1,0 +1,177 @@
+//! The commands that ask a running Postern, as people and scripts use them.
+
+use serde_json::{Value, json};
+
+use crate::harness::postern::Postern;
+use crate::harness::process::{Ended, Process, postern};
+
+/// Somebody at a terminal.
+struct Terminal {
+    url: String,
+    token: String,
+}
+
+impl Terminal {
+    fn of_administrator(postern: &Postern) -> Self {
+        Self {
+            url: format!("http://{}", postern.address),
+            token: postern.administrator().token.expect("it has one"),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let mut command = postern(arguments);
+        command.env("POSTERN_URL", &self.url).env("POSTERN_TOKEN", &self.token);
+        Process::spawn(command).ended()
+    }
+
+    /// Runs a command that is to succeed, and checks that it prints no token.
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ![&ended.stdout, &ended.stderr].iter().any(|text| text.contains("pstn_")),
+            "{}",
+            ended.stdout
+        );
+        ended.stdout
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let printed = self.done(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    }
+}
+
+#[test]
+fn a_service_user_is_made_listed_shown_changed_and_deleted() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let terminal = Terminal::of_administrator(&postern);
+    let table = terminal.done(&[
+        "user",
+        "create",
+        "ci",
+        "--role",
+        "artefactContributor",
+        "--email",
+        "ci@example.com",
+    ]);
+    for word in ["NAME", "ci", "artefactContributor", "ci@example.com"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let shown = terminal.json(&["user", "show", "ci"]);
+    assert_eq!((&shown["name"], &shown["type"]), (&json!("ci"), &json!("service")));
+    let id = shown["id"].as_str().expect("an id");
+    assert!(terminal.done(&["user", "list"]).contains(id));
+    assert_eq!(terminal.json(&["user", "list"]).as_array().map(Vec::len), Some(2));
+    terminal.done(&["user", "set-role", "ci", "member"]);
+    assert_eq!(terminal.json(&["user", "show", id])["role"], "member");
+    terminal.done(&["user", "delete", "ci"]);
+    let gone = terminal.run(&["user", "show", "ci"]);
+    assert_eq!(gone.code, Some(1), "{}", gone.stderr);
+    assert!(gone.stderr.contains("\"ci\""), "{}", gone.stderr);
+}
+
+#[test]
+fn a_token_is_printed_by_the_command_that_makes_it_and_by_no_other() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let terminal = Terminal::of_administrator(&postern);
+    terminal.done(&["user", "create", "ci", "--role", "member"]);
+    let arguments = [
+        "token",
+        "create",
+        "ci",
+        "first",
+        "--description",
+        "for CI",
+        "--expires-at",
+        "2123-04-05T06:07:08Z",
+    ];
+    let created = terminal.run(&arguments);
+    assert_eq!(created.code, Some(0), "{}", created.stderr);
+    let token = created.stdout.trim();
+    assert!(
+        token.starts_with("pstn_") && !token.contains(char::is_whitespace),
+        "{token}"
+    );
+    assert!(!created.stderr.contains(token));
+    postern.with_token(token).get("/current-user").ok(200);
+    let table = terminal.done(&["token", "list", "ci"]);
+    for word in ["first", "for CI", "2123-04-05T06:07:08Z"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    assert_eq!(
+        terminal.json(&["token", "show", "ci", "first"])["expires_at"],
+        "2123-04-05T06:07:08Z"
+    );
+    let lasting = terminal.run(&["token", "create", "ci", "second", "--expires-in", "90d", "--json"]);
+    let lasting: Value = serde_json::from_str(&lasting.stdout).expect("JSON");
+    postern
+        .with_token(lasting["token"].as_str().expect("a secret"))
+        .get("/current-user")
+        .ok(200);
+    terminal.done(&["token", "revoke", "ci", "first"]);
+    postern.assert_refused(&postern.with_token(token).get("/current-user"), "token-unknown");
+}
+
+#[test]
+fn roles_are_granted_listed_and_revoked() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let terminal = Terminal::of_administrator(&postern);
+    terminal.done(&["user", "create", "ci", "--role", "member"]);
+    terminal.done(&["role", "grant", "ci", "developer", "--app", "shop"]);
+    terminal.done(&["role", "grant", "ci", "deployer", "--env-type", "development"]);
+    let held = terminal.json(&["role", "list", "--app", "shop"]);
+    assert_eq!(
+        (&held[0]["name"], &held[0]["role"]),
+        (&json!("ci"), &json!("developer"))
+    );
+    assert!(
+        terminal
+            .done(&["role", "list", "--env-type", "development"])
+            .contains("deployer")
+    );
+    assert_eq!(terminal.json(&["role", "list"]).as_array().map(Vec::len), Some(2));
+    terminal.done(&["role", "revoke", "ci", "--app", "shop"]);
+    assert_eq!(terminal.json(&["role", "list", "--app", "shop"]), json!([]));
+}
+
+#[test]
+fn a_command_that_is_refused_or_cannot_ask_says_why_with_a_code() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let administrator = Terminal::of_administrator(&postern);
+    let member = Terminal {
+        token: postern.administrator().with_org_role("member").token,
+        url: administrator.url.clone(),
+    };
+    let refused = member.run(&["user", "list"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("not-allowed"), "{}", refused.stderr);
+    let stranger = Terminal {
+        token: "nonsense".to_owned(),
+        url: administrator.url.clone(),
+    };
+    let refused = stranger.run(&["user", "list"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("nonsense"), "{}", refused.stderr);
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port is free")
+        .local_addr()
+        .expect("it is bound");
+    let nobody = Terminal {
+        url: format!("http://{free}"),
+        token: administrator.token.clone(),
+    };
+    assert_eq!(nobody.run(&["user", "list"]).code, Some(69));
+    let silent = Process::spawn(postern_without_token(&administrator.url)).ended();
+    assert_eq!(silent.code, Some(64), "{}", silent.stderr);
+    assert!(silent.stderr.contains("POSTERN_TOKEN"), "{}", silent.stderr);
+}
+
+fn postern_without_token(url: &str) -> std::process::Command {
+    let mut command = postern(["user", "list"]);
+    command.env("POSTERN_URL", url);
+    command
+}

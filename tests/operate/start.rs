@@ -1,0 +1,101 @@
+//! The first start and the next ones.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use crate::harness::postern::Postern;
+use crate::harness::process::{Process, run};
+
+#[test]
+fn the_first_start_writes_an_administrators_token_once_and_for_its_owner_alone() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let file = postern.data().join("bootstrap-token");
+    let token = std::fs::read_to_string(&file).expect("it is there");
+    assert_eq!(
+        std::fs::metadata(&file).expect("it is there").permissions().mode() & 0o777,
+        0o600
+    );
+    let own = postern.administrator().get("/current-user").ok(200);
+    assert_eq!(own["roles"], json!({"/orgs/acme": "administrator"}));
+    let postern = postern.restart();
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), token);
+    assert_eq!(postern.administrator().get("/current-user").ok(200), own);
+}
+
+#[test]
+fn a_bootstrap_token_that_was_removed_is_not_written_again_and_the_revoked_one_stays_revoked() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let administrator = postern.administrator();
+    let second = administrator.with_org_role("administrator");
+    let own = administrator.get("/current-user").ok(200);
+    let own = own["id"].as_str().expect("an id");
+    second.client.delete(&format!("/users/{own}/tokens/bootstrap")).ok(204);
+    let file = postern.data().join("bootstrap-token");
+    std::fs::remove_file(&file).expect("it was there");
+    let postern = postern.restart();
+    assert!(!file.exists());
+    let revoked = postern
+        .with_token(&administrator.token.expect("it has one"))
+        .get("/current-user");
+    postern.assert_refused(&revoked, "token-unknown");
+    postern.with_token(&second.token).get("/current-user").ok(200);
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_does_not_keep_postern_from_starting() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    assert_eq!(postern.operator().get("/readyz").status, 200);
+    postern.assert_refused(
+        &postern.administrator().get("/orgs/acme/env-types"),
+        "upstream-unreachable",
+    );
+}
+
+#[test]
+fn health_is_told_on_the_admin_listener_and_not_where_requests_come_in() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(postern.operator().get(path).status, 200, "{path}");
+        postern.assert_refused(&postern.anybody().get(path), "token-missing");
+    }
+}
+
+#[test]
+fn help_teaches_every_command() {
+    let help = run(["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in ["demo", "serve", "gateway", "admin", "user", "role", "token"] {
+        assert!(
+            help.stdout.contains(&format!("  {command} ")),
+            "{command}: {}",
+            help.stdout
+        );
+        let help = run([command, "--help"]);
+        assert_eq!(help.code, Some(0), "{command}");
+        assert!(help.stdout.contains("Usage: postern"), "{command}: {}", help.stdout);
+    }
+}
+
+#[test]
+fn a_missing_last_part_of_the_data_directory_is_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let flags = [
+        "serve",
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ];
+    let process = Process::start(
+        flags
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["--data".to_owned(), data.display().to_string()]),
+    );
+    process.logged("listening");
+    assert!(data.join("postern.db").exists());
+}

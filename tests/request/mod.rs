@@ -1,0 +1,15 @@
+//! The path of a request, in the order of its steps.
+
+mod accept;
+mod answers;
+mod authenticate;
+mod authorize;
+mod deadlines;
+mod facts;
+mod forward;
+mod identify;
+mod identity;
+mod limits;
+mod operations;
+mod roles;
+mod streaming;
