@@ -124,7 +124,10 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.snapshots.close().await;
         self.readers.close().await;
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await {
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.writer)
+            .await
+        {
             // Nothing is lost: the log is read again at the next start.
             tracing::warn!(%error, "the store's log was not written back at the end");
         }
