@@ -48,10 +48,11 @@ pub(crate) async fn answer(
     fields::clean_answer(answer.response.headers_mut());
     let status = answer.response.status();
     if let (Some(filter), Some(caller), StatusCode::OK) = (&operation.filter, permit.caller(), status) {
-        return cut(worker, permit, caller, (filter, answer)).await;
+        // In a box of its own, as the next: most requests should not carry the room that this needs.
+        return Box::pin(cut(worker, permit, caller, (filter, answer))).await;
     }
     if let (Some(effect), Some(caller)) = (operation.effect, permit.caller()) {
-        return take_effect(worker, permit.operation(), caller, (effect, answer)).await;
+        return Box::pin(take_effect(worker, permit.operation(), caller, (effect, answer))).await;
     }
     Ok(Answer::Streamed(answer.response, answer.connection))
 }

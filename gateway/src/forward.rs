@@ -16,6 +16,7 @@ use crate::authorize::Permit;
 use crate::body::{Progress, RequestBody};
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
+use crate::request::Received;
 use crate::upstream::Pool;
 use crate::worker::Worker;
 
@@ -35,13 +36,14 @@ pub(crate) struct Lease {
 pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
-    (parts, peer): (&Parts, SocketAddr),
+    received: Received<'_>,
     body: GatheredBody,
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
         Server::Admin => &worker.admin,
     };
+    let Received { parts, peer, .. } = received;
     let (body, progress) = match body {
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use catalogue::{EnvTypes, Matched};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -13,16 +14,15 @@ use hyper::body::Incoming;
 use crate::access_log::AccessRecord;
 use crate::answer::{self, Answer};
 use crate::authenticate::{authenticate, look_up};
-use crate::authorize::{self, authorize, authorize_public};
+use crate::authorize::{self, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
-use crate::facts::{self, GatheredBody};
+use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
-use catalogue::Matched;
 
 /// Answers a request, whatever it is.
 ///
@@ -42,7 +42,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, peer: SocketAddr, request: Request
 async fn handle(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut record = begin(&worker, peer, &parts);
-    match decide_and_forward(&worker, (&parts, peer), body, &mut record).await {
+    let received = Received {
+        parts: &parts,
+        peer,
+        at_ms: record.at_ms,
+    };
+    match decide_and_forward(&worker, received, body, &mut record).await {
         Ok(Answer::Whole(response)) => {
             let finished = Finished {
                 bytes: response.body().len() as u64,
@@ -79,42 +84,67 @@ async fn handle(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>
     }
 }
 
-/// The steps: read, identify, authenticate, gather facts, authorize, forward, answer.
+/// The head of a request, and what is known of its arrival.
+#[derive(Clone, Copy)]
+pub(crate) struct Received<'r> {
+    pub(crate) parts: &'r Parts,
+    pub(crate) peer: SocketAddr,
+    /// When it arrived, in milliseconds since the Unix epoch.
+    pub(crate) at_ms: i64,
+}
+
+/// The steps: read, decide, forward, answer.
 async fn decide_and_forward(
     worker: &Worker,
-    (parts, peer): (&Parts, SocketAddr),
+    received: Received<'_>,
     body: Incoming,
     record: &mut AccessRecord,
 ) -> Result<Answer, Refusal> {
-    let shared = &worker.shared;
-    check_head(parts, &shared.settings.hosts)?;
+    let parts = received.parts;
+    check_head(parts, &worker.shared.settings.hosts)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
+    let (permit, body) = decide(worker, received, body, record).await?;
+    record.role = permit.role().cloned();
+    let forwarded = forward(worker, &permit, received, body).await?;
+    answer::answer(worker, &permit, forwarded).await
+}
+
+/// The steps of a decision: identify, authenticate, gather facts, authorize.
+async fn decide<'r>(
+    worker: &Worker,
+    Received { parts, at_ms, .. }: Received<'r>,
+    body: Incoming,
+    record: &mut AccessRecord,
+) -> Result<(Permit<'r>, GatheredBody), Refusal> {
+    let shared = &worker.shared;
     let operation = identify(&shared.settings.catalogue, parts);
     if let Ok(operation) = &operation {
         record.operation = Some(operation.operation.clone());
         if operation.operation.public {
             let permit = authorize_public(operation.clone())?;
-            let forwarded = forward(worker, &permit, (parts, peer), GatheredBody::Unread(body)).await?;
-            return answer::answer(worker, &permit, forwarded).await;
+            return Ok((permit, GatheredBody::Unread(body)));
         }
     }
-    check_age(worker)?;
-    let caller = authenticate(&shared.cache, &parts.headers, record.at_ms)?;
+    check_age(worker, at_ms)?;
+    let caller = authenticate(&shared.cache, &parts.headers, at_ms)?;
     record.identify(&caller);
     if let Some(rate) = shared.settings.limits.subject_rate
-        && !caller.take_request(rate, record.at_ms)
+        && !caller.take_request(rate, at_ms)
     {
         return Err(Reason::TooManyRequests.into());
     }
     let operation = operation?;
-    let (caller, facts, body) = gather(worker, caller, &operation, body).await?;
+    if operation.operation.env_types == EnvTypes::None {
+        let permit = authorize(worker, caller, operation, &Facts::default())?;
+        return Ok((permit, GatheredBody::Unread(body)));
+    }
+    // In a box of its own: most requests should not carry the room that this needs.
+    let (caller, facts, body) = Box::pin(gather(worker, caller, &operation, body)).await?;
     record.identify(&caller);
     let permit = authorize(worker, caller, operation, &facts)?;
-    record.role = permit.role().cloned();
-    let forwarded = forward(worker, &permit, (parts, peer), body).await?;
-    answer::answer(worker, &permit, forwarded).await
+    Ok((permit, body))
 }
 
 /// Gathers the facts that the operation needs. That may take a while, so the caller is looked up anew behind it: a token
@@ -124,10 +154,7 @@ async fn gather(
     caller: Caller,
     operation: &Matched<'_>,
     body: Incoming,
-) -> Result<(Caller, facts::Facts, GatheredBody), Refusal> {
-    if operation.operation.env_types == catalogue::EnvTypes::None {
-        return Ok((caller, facts::Facts::default(), GatheredBody::Unread(body)));
-    }
+) -> Result<(Caller, Facts, GatheredBody), Refusal> {
     if !authorize::facts_matter(worker, &caller, operation) {
         return Err(Reason::NotAllowed.into());
     }
@@ -156,9 +183,9 @@ fn may_read_app(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bo
 }
 
 /// Data may be no older than its limit: a revocation could have been missed.
-fn check_age(worker: &Worker) -> Result<(), Reason> {
+fn check_age(worker: &Worker, now_ms: i64) -> Result<(), Reason> {
     let settings = &worker.shared.settings;
-    match worker.shared.cache.age_ms(settings.clock.unix_ms()) {
+    match worker.shared.cache.age_ms(now_ms) {
         None => Err(Reason::NoData),
         Some(age_ms) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(Reason::DataTooOld),
         Some(_) => Ok(()),

@@ -202,7 +202,8 @@ impl Pool {
                 Err(Exchange::Failed(refusal)) => return Err(refusal),
             }
         }
-        let connected = self.upstream.connect().await;
+        // In a box of its own: requests on kept connections should not carry the room that this needs.
+        let connected = Box::pin(self.upstream.connect()).await;
         let (mut sender, driver) = connected.map_err(|error| Refusal::caused_by(Reason::UpstreamUnreachable, error))?;
         tokio::task::spawn_local(driver.run());
         match self.exchange(&mut sender, request, progress).await {
