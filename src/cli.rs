@@ -28,16 +28,16 @@ pub(crate) enum Command {
     /// The first start with an empty store makes the organisation and an administrator, and writes the administrator's
     /// token to DIR/bootstrap-token.
     ///
-    /// Example: postern serve --upstream https://api.example.com --upstream-token-file upstream-token --org my-org
+    /// Example: `postern serve --upstream https://api.example.com --upstream-token-file upstream-token --org my-org`
     Serve(Given<SERVE>),
     /// Run the data plane alone; it follows an admin service elsewhere
     ///
-    /// Example: postern gateway --upstream https://api.example.com --admin-url http://10.0.0.5:8081
-    /// --gateway-credential-file gateway-credential --name edge-1
+    /// Example: `postern gateway --upstream https://api.example.com --admin-url http://10.0.0.5:8081
+    /// --gateway-credential-file gateway-credential --name edge-1`
     Gateway(Given<GATEWAY>),
     /// Run the control plane alone: store, API behind the gateways, feed
     ///
-    /// Example: postern admin --data /var/lib/postern --admin-listen 10.0.0.5:8081
+    /// Example: `postern admin --data /var/lib/postern --admin-listen 10.0.0.5:8081`
     Admin(Given<ADMIN>),
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
