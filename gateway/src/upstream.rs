@@ -14,6 +14,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -97,23 +98,7 @@ impl Upstream {
         tls: &Arc<rustls::ClientConfig>,
         deadlines: Deadlines,
     ) -> Result<Self, BadUrl> {
-        let form = || BadUrl::Form(url.to_owned());
-        let uri: Uri = url.parse().map_err(|_invalid: http::uri::InvalidUri| form())?;
-        let authority = uri.authority().ok_or_else(form)?.clone();
-        if authority.as_str().contains('@') || uri.query().is_some() || url.contains('#') {
-            return Err(BadUrl::Extra(url.to_owned()));
-        }
-        let secure = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(form()),
-        };
-        let name = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let server = ServerName::try_from(name).map_err(|_invalid: rustls::pki_types::InvalidDnsNameError| form())?;
+        let place = place(url)?;
         let authorization = credential
             .map(|credential| HeaderValue::try_from(format!("Bearer {credential}")))
             .transpose();
@@ -123,15 +108,27 @@ impl Upstream {
             value.set_sensitive(true);
         }
         Ok(Self {
-            host: HeaderValue::try_from(authority.as_str())
-                .map_err(|_invalid: http::header::InvalidHeaderValue| form())?,
-            prefix: uri.path().trim_end_matches('/').to_owned(),
-            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            authority,
-            tls: secure.then(|| (TlsConnector::from(Arc::clone(tls)), server)),
+            host: place.host,
+            prefix: place.prefix,
+            port: place
+                .authority
+                .port_u16()
+                .unwrap_or(if place.secure { 443 } else { 80 }),
+            authority: place.authority,
+            tls: place
+                .secure
+                .then(|| (TlsConnector::from(Arc::clone(tls)), place.server)),
             authorization,
             deadlines,
         })
+    }
+
+    /// Checks that a URL can be an upstream's.
+    ///
+    /// # Errors
+    /// [`BadUrl`].
+    pub fn check_url(url: &str) -> Result<(), BadUrl> {
+        place(url).map(drop)
     }
 
     /// Opens a connection. The caller drives the second part.
@@ -196,7 +193,7 @@ impl Pool {
         progress: Option<&Progress>,
     ) -> Result<(Response<Incoming>, SendRequest<RequestBody>), Refusal> {
         while let Some(mut sender) = self.take_idle() {
-            match self.exchange(&mut sender, request, progress).await {
+            match self.exchange(sender.try_send_request(request), progress).await {
                 Ok(response) => return Ok((response, sender)),
                 Err(Exchange::NotTaken(returned)) => request = *returned,
                 Err(Exchange::Failed(refusal)) => return Err(refusal),
@@ -206,7 +203,7 @@ impl Pool {
         let connected = Box::pin(self.upstream.connect()).await;
         let (mut sender, driver) = connected.map_err(|error| Refusal::caused_by(Reason::UpstreamUnreachable, error))?;
         tokio::task::spawn_local(driver.run());
-        match self.exchange(&mut sender, request, progress).await {
+        match self.exchange(sender.try_send_request(request), progress).await {
             Ok(response) => Ok((response, sender)),
             Err(Exchange::NotTaken(_)) => Err(Reason::UpstreamUnreachable.into()),
             Err(Exchange::Failed(refusal)) => Err(refusal),
@@ -264,13 +261,13 @@ impl Pool {
         }
     }
 
+    /// Waits for the head of an answer. It is given the wait, not the request: that would be copied into each step.
     async fn exchange(
         &self,
-        sender: &mut SendRequest<RequestBody>,
-        request: Request<RequestBody>,
+        answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
         progress: Option<&Progress>,
     ) -> Result<Response<Incoming>, Exchange> {
-        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        let mut answer = std::pin::pin!(answer);
         let started = Instant::now();
         loop {
             // While a body is uploaded, the time runs from its last movement.
@@ -313,6 +310,46 @@ impl Pool {
         }
         None
     }
+}
+
+/// What a URL says of an upstream.
+struct Place {
+    authority: Authority,
+    host: HeaderValue,
+    server: ServerName<'static>,
+    secure: bool,
+    /// Path before every path; without a slash at its end.
+    prefix: String,
+}
+
+fn place(url: &str) -> Result<Place, BadUrl> {
+    let form = || BadUrl::Form(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_invalid: http::uri::InvalidUri| form())?;
+    let authority = uri.authority().ok_or_else(form)?.clone();
+    if authority.as_str().contains('@') || uri.query().is_some() || url.contains('#') {
+        return Err(BadUrl::Extra(url.to_owned()));
+    }
+    let secure = match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTPS => true,
+        Some(scheme) if *scheme == Scheme::HTTP => false,
+        _ => return Err(form()),
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let server = ServerName::try_from(name).map_err(|_invalid: rustls::pki_types::InvalidDnsNameError| form())?;
+    let host =
+        HeaderValue::try_from(authority.as_str()).map_err(|_invalid: http::header::InvalidHeaderValue| form())?;
+    let prefix = uri.path().trim_end_matches('/').to_owned();
+    Ok(Place {
+        authority,
+        host,
+        server,
+        secure,
+        prefix,
+    })
 }
 
 enum Exchange {
