@@ -15,7 +15,7 @@ use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
-use gateway::upstream::Deadlines;
+use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
 use serde::Deserialize;
 
@@ -63,7 +63,7 @@ pub(crate) struct Reading {
 pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
 
 /// An operation that the operator adds to the catalogue: `[[operations]]` of the file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OperationEntry {
     method: String,
@@ -156,15 +156,14 @@ impl<const COMMAND: u8> Given<COMMAND> {
 }
 
 impl Reading {
-    /// Ends the reading.
+    /// Says whether all that was read can be used.
     ///
     /// # Errors
     /// All errors that were met.
-    pub(crate) fn finish(self) -> Result<(), ConfigErrors> {
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigErrors(self.errors))
+    pub(crate) fn finish(&mut self) -> Result<(), ConfigErrors> {
+        match std::mem::take(&mut self.errors) {
+            errors if errors.is_empty() => Ok(()),
+            errors => Err(ConfigErrors(errors)),
         }
     }
 
@@ -191,6 +190,16 @@ impl Reading {
             ));
         }
         self.text(name)
+    }
+
+    pub(crate) fn url(&mut self, name: &str) -> String {
+        let url = self.needed(name);
+        if self.values.contains_key(name)
+            && let Err(error) = Upstream::check_url(&url)
+        {
+            self.errors.push(format!("{name}: {error}"));
+        }
+        url
     }
 
     pub(crate) fn address(&mut self, name: &str) -> SocketAddr {
@@ -222,7 +231,7 @@ impl Reading {
     /// Reads everything of the data plane.
     pub(crate) fn edge(&mut self) -> Edge {
         let upstream = UpstreamConfig {
-            url: self.needed("upstream"),
+            url: self.url("upstream"),
             token_file: self.file("upstream_token_file"),
             ca_file: self.file("upstream_ca_file"),
             deadlines: Deadlines {
@@ -294,7 +303,7 @@ impl Reading {
     fn catalogue(&mut self) -> Catalogue {
         let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
         let mut more = Vec::new();
-        for entry in std::mem::take(&mut self.operations) {
+        for entry in self.operations.clone() {
             match entry.operation() {
                 Ok(operation) => more.push(operation),
                 Err(error) => self.errors.push(error),
@@ -414,13 +423,13 @@ mod tests {
         let (_file, given) = file(
             "listen = \"nonsense\"\nunknown = 1\nworkers = \"many\"\n[[operations]]\nmethod=\"get\"\npath=\"/x\"\nid=\"x\"\npermission=\"x.read\"\n",
         );
-        let given = given.with("org", "Not An Org");
+        let given = given.with("org", "Not An Org").with("upstream", "ftp://x");
         let errors = errors(given);
         for part in [
             "unknown key unknown",
             "listen",
             "workers",
-            "upstream is needed",
+            "ftp://x",
             "org",
             "upper-case",
         ] {

@@ -13,7 +13,7 @@ use super::stop::Stop;
 use super::{ops, secret_file};
 use crate::cli::DemoArgs;
 use crate::config::{Given, SERVE};
-use crate::exit::{CANNOT_CREATE, Failure, SOFTWARE, UNAVAILABLE};
+use crate::exit::{CANNOT_CREATE, Failure, SOFTWARE, UNAVAILABLE, USAGE};
 use crate::sandbox;
 
 /// Runs until told to stop, and leaves nothing behind.
@@ -35,6 +35,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
         org: ORG.to_owned(),
         drain: reading.milliseconds("drain_timeout_ms"),
     };
+    reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     let token_file = plan.data.join(admin::BOOTSTRAP_TOKEN_FILE);
     let served = serve::start(plan).await?;
     served.ready().await;

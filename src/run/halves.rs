@@ -22,10 +22,10 @@ pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
     let ops_listen = reading.address("ops_listen");
     let data = PathBuf::from(reading.text("data"));
     let drain = reading.milliseconds("drain_timeout_ms");
-    let (url, ca_file) = (reading.needed("admin_url"), reading.file("admin_ca_file"));
+    let (url, ca_file) = (reading.url("admin_url"), reading.file("admin_ca_file"));
     let credential_file = PathBuf::from(reading.needed("gateway_credential_file"));
-    reading.log();
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
+    reading.log();
     let mut stop = Stop::listen()?;
     super::data_directory(&data)?;
     let service = AdminService {
@@ -64,8 +64,8 @@ pub(super) async fn admin(given: Given<ADMIN>) -> Result<(), Failure> {
     let address = reading.address("admin_listen");
     let data = PathBuf::from(reading.text("data"));
     let org = reading.org();
-    reading.log();
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
+    reading.log();
     let mut stop = Stop::listen()?;
     let listener = listen(address).await?;
     let address = local(&listener)?;

@@ -48,8 +48,8 @@ pub(super) async fn run(given: Given<SERVE>) -> Result<(), Failure> {
         org: reading.org(),
         drain: reading.milliseconds("drain_timeout_ms"),
     };
-    reading.log();
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
+    reading.log();
     let mut stop = Stop::listen()?;
     let served = start(plan).await?;
     tracing::info!(requests = %served.address(), admin = %served.admin_address(), "listening");
