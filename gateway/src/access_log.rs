@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use catalogue::Operation;
-use chrono::{DateTime, SecondsFormat};
+use chrono::DateTime;
 use crossbeam_queue::ArrayQueue;
 use http::{Method, Uri};
 use serde::Serialize;
@@ -120,11 +120,12 @@ const PATH_BYTES_MAX: usize = 512;
 fn write_all(queue: &AccessQueue, sink: Box<dyn Write + Send>) {
     let Some(records) = &queue.records else { return };
     let mut sink = BufWriter::with_capacity(64 * 1024, sink);
+    let mut stamp = Stamp::default();
     loop {
         let ended = queue.ended.load(Ordering::Acquire);
         let mut written = Ok(());
         while let Some(record) = records.pop() {
-            written = written.and_then(|()| write_line(&mut sink, &record));
+            written = written.and_then(|()| write_line(&mut sink, &mut stamp, &record));
         }
         if let Err(error) = written.and_then(|()| sink.flush()) {
             tracing::error!(%error, "the access log cannot be written");
@@ -138,7 +139,7 @@ fn write_all(queue: &AccessQueue, sink: Box<dyn Write + Send>) {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    at: String,
+    at: &'a str,
     decision_id: String,
     revision: u64,
     method: &'a str,
@@ -158,10 +159,9 @@ struct Line<'a> {
     detail: Option<&'a str>,
 }
 
-fn write_line(sink: &mut impl Write, record: &AccessRecord) -> io::Result<()> {
-    let at = DateTime::from_timestamp_millis(record.at_ms).unwrap_or_default();
+fn write_line(sink: &mut impl Write, stamp: &mut Stamp, record: &AccessRecord) -> io::Result<()> {
     let line = Line {
-        at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        at: stamp.of(record.at_ms),
         decision_id: record.decision_id(),
         revision: record.revision,
         method: record.method.as_str(),
@@ -183,6 +183,31 @@ fn write_line(sink: &mut impl Write, record: &AccessRecord) -> io::Result<()> {
     sink.write_all(b"\n")
 }
 
+/// Writes times; all but the milliseconds are written once a second.
+#[derive(Default)]
+struct Stamp {
+    second: i64,
+    text: String,
+}
+
+impl Stamp {
+    /// Returns a time in the form of RFC 3339.
+    fn of(&mut self, unix_ms: i64) -> &str {
+        let (second, ms) = (unix_ms.div_euclid(1000), unix_ms.rem_euclid(1000));
+        if self.text.is_empty() || self.second != second {
+            let time = DateTime::from_timestamp(second, 0).unwrap_or_default();
+            self.text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
+            self.second = second;
+        }
+        self.text.truncate(SECOND_BYTES);
+        self.text.push_str(&format!(".{ms:03}Z"));
+        &self.text
+    }
+}
+
+/// Length of `2026-01-31T23:59:59`.
+const SECOND_BYTES: usize = 19;
+
 /// A path that may be logged: without query, cut, and not at all when something that looks like a secret is in it.
 fn loggable(path: &str) -> &str {
     let secret = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential]
@@ -196,4 +221,19 @@ fn loggable(path: &str) -> &str {
         end -= 1;
     }
     &path[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_whole_however_they_follow_each_other() {
+        let mut stamp = Stamp::default();
+        assert_eq!(stamp.of(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(stamp.of(999), "1970-01-01T00:00:00.999Z");
+        assert_eq!(stamp.of(1_000), "1970-01-01T00:00:01.000Z");
+        assert_eq!(stamp.of(7), "1970-01-01T00:00:00.007Z");
+        assert_eq!(stamp.of(1_795_514_487_962), "2026-11-24T10:01:27.962Z");
+    }
 }

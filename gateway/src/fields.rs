@@ -65,18 +65,17 @@ pub(crate) fn clean_answer(answer: &mut HeaderMap) {
             }
         }
     }
-    for name in &CONNECTION_FIELDS {
+    let ours_or_the_connections = |name: &HeaderName| {
+        name.as_str().starts_with("postern-") || CONNECTION_FIELDS.iter().any(|field| field == name)
+    };
+    // One pass over the few fields that there are, and no look-ups of those that are not.
+    let removed: Vec<HeaderName> = answer
+        .keys()
+        .filter(|name| ours_or_the_connections(name))
+        .cloned()
+        .collect();
+    for name in removed {
         answer.remove(name);
-    }
-    if answer.keys().any(|name| name.as_str().starts_with("postern-")) {
-        let ours: Vec<HeaderName> = answer
-            .keys()
-            .filter(|n| n.as_str().starts_with("postern-"))
-            .cloned()
-            .collect();
-        for name in ours {
-            answer.remove(name);
-        }
     }
     // Answers on authorised operations are for this caller only, unless the upstream says otherwise.
     answer
@@ -99,7 +98,9 @@ pub(crate) fn check(fields: &HeaderMap) -> Result<(), Reason> {
     if bytes > FIELDS_BYTES_MAX {
         return Err(Reason::FieldsTooLarge);
     }
-    for name in &SINGLETONS {
+    // As many names as fields: nothing comes twice.
+    let repeated = fields.len() > fields.keys_len();
+    for name in SINGLETONS.iter().filter(|_| repeated) {
         if fields.get_all(name).iter().nth(1).is_some() {
             return Err(if *name == header::AUTHORIZATION {
                 Reason::CredentialsTwice
