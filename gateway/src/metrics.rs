@@ -187,7 +187,7 @@ impl GatewayMetrics {
         let counts: Vec<u64> = (0..=DECISION_BOUNDS_NS.len())
             .map(|at| self.total(|worker| &worker.decisions.buckets[at]))
             .collect();
-        let bounds = DECISION_BOUNDS_NS.iter().map(|ns| seconds(*ns)).chain([f64::MAX]);
+        let bounds = DECISION_BOUNDS_NS.iter().map(|ns| seconds(*ns)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
         let sum = seconds(self.total(|worker| &worker.decisions.sum_ns));
         encode_histogram(family, sum, counts.iter().sum(), &buckets)?;

@@ -117,13 +117,16 @@ async fn read_frames(cache: &Cache, clock: &Clock, mut body: Incoming) -> Result
     loop {
         while let Some(line) = lines.next()? {
             apply(cache, &mut snapshot, serde_json::from_slice(&line)?)?;
+            // Only what was taken makes the data younger: a feed that is refused, such as that of another store, does not.
+            if snapshot.is_none() {
+                cache.heard(clock.unix_ms());
+            }
         }
         let frame = timeout(SILENCE_MAX, body.frame())
             .await
             .map_err(|_elapsed| Lost::Silence)?;
         let Some(frame) = frame else { return Ok(()) };
         if let Ok(data) = frame?.into_data() {
-            cache.heard(clock.unix_ms());
             lines.push(&data);
         }
     }
