@@ -48,4 +48,4 @@ mod sync;
 mod worker;
 
 pub use settings::Settings;
-pub use start::{Gateway, NotReady, Running, StartError};
+pub use start::{Gateway, Listeners, NotReady, Running, StartError};

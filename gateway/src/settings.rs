@@ -1,6 +1,5 @@
 //! What a gateway is told at its start.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +16,6 @@ use crate::upstream::Upstream;
 pub struct Settings {
     /// Name of this gateway, unique among the gateways of one admin service.
     pub name: String,
-    /// Address for requests.
-    pub listen: SocketAddr,
-    /// Threads that serve requests, each with a listener and upstream connections of its own.
-    pub workers: usize,
     /// Directory for the identity key and for reports that the admin service has not confirmed.
     pub data: PathBuf,
     /// The orchestrator.

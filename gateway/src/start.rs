@@ -96,16 +96,32 @@ pub enum NotReady {
     Draining,
 }
 
+/// The bound sockets of a gateway, one for each worker.
+pub struct Listeners {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+}
+
+impl Listeners {
+    /// Binds the sockets: before a store is opened or anything is written, so that an address in use changes nothing.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, StartError> {
+        let listening = |source| StartError::Listen { address, source };
+        let listeners = accept::bind(address, workers).map_err(listening)?;
+        let address = listeners[0].local_addr().map_err(listening)?;
+        Ok(Self { listeners, address })
+    }
+}
+
 impl Gateway {
-    /// Binds every socket, opens every file and compiles every policy. Nothing is served yet.
+    /// Opens every file and compiles every policy. Nothing is served yet.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn bind(settings: Settings) -> Result<Self, StartError> {
-        let address = settings.listen;
-        let listening = |source| StartError::Listen { address, source };
-        let listeners = accept::bind(address, settings.workers).map_err(listening)?;
-        let address = listeners[0].local_addr().map_err(listening)?;
+    pub fn new(settings: Settings, listeners: Listeners) -> Result<Self, StartError> {
+        let Listeners { listeners, address } = listeners;
         let (access_log, log) = Writer::start(&settings.access_log).map_err(StartError::Log)?;
         let (effects, arrivals) = Effects::channel();
         let memory = if settings.remember_verdicts {

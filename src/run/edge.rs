@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use feed::Clock;
 use gateway::upstream::{Deadlines, Upstream};
-use gateway::{Gateway, Settings, StartError};
+use gateway::{Gateway, Listeners, Settings, StartError};
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -22,8 +22,13 @@ pub(super) struct AdminService {
     pub(super) credential: String,
 }
 
-/// Binds a gateway's sockets and compiles its policies.
-pub(super) fn bind(edge: Edge, data: &Path, admin: &AdminService) -> Result<Gateway, Failure> {
+/// Binds the sockets of a gateway.
+pub(super) fn listen(edge: &Edge) -> Result<Listeners, Failure> {
+    Listeners::bind(edge.listen, edge.workers).map_err(failure)
+}
+
+/// Opens a gateway's files and compiles its policies.
+pub(super) fn prepare(edge: Edge, data: &Path, admin: &AdminService, listeners: Listeners) -> Result<Gateway, Failure> {
     let credential = edge
         .upstream
         .token_file
@@ -39,22 +44,23 @@ pub(super) fn bind(edge: Edge, data: &Path, admin: &AdminService) -> Result<Gate
     let tls = client_tls(admin.ca_file.as_deref())?;
     let admin = Upstream::new(&admin.url, Some(&admin.credential), &tls, ADMIN_DEADLINES);
     let admin = admin.map_err(|error| Failure::said(USAGE, format!("admin_url: {error}")))?;
-    let bound = Gateway::bind(Settings {
-        name: edge.name,
-        listen: edge.listen,
-        workers: edge.workers,
-        data: data.to_owned(),
-        orchestrator,
-        admin,
-        catalogue: edge.catalogue,
-        hosts: edge.hosts,
-        forwarded_fields: edge.forwarded_fields,
-        default_env_type: edge.default_env_type,
-        remember_verdicts: edge.remember_verdicts,
-        limits: edge.limits,
-        access_log: edge.access_log,
-        clock: Clock::system(),
-    });
+    let bound = Gateway::new(
+        Settings {
+            name: edge.name,
+            data: data.to_owned(),
+            orchestrator,
+            admin,
+            catalogue: edge.catalogue,
+            hosts: edge.hosts,
+            forwarded_fields: edge.forwarded_fields,
+            default_env_type: edge.default_env_type,
+            remember_verdicts: edge.remember_verdicts,
+            limits: edge.limits,
+            access_log: edge.access_log,
+            clock: Clock::system(),
+        },
+        listeners,
+    );
     bound.map_err(failure)
 }
 

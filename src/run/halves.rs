@@ -27,6 +27,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     reading.log();
     let mut stop = Stop::listen()?;
+    let listeners = edge::listen(&edge_config)?;
     super::data_directory(&data)?;
     let service = AdminService {
         url,
@@ -35,7 +36,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
     };
     let listener = listen(ops_listen).await?;
     let ops_listen = local(&listener)?;
-    let bound = edge::bind(edge_config, &data, &service)?;
+    let bound = edge::prepare(edge_config, &data, &service, listeners)?;
     let running = Arc::new(bound.start().map_err(edge::failure)?);
     let mut registry = Registry::default();
     running.register_metrics(&mut registry);

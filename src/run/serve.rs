@@ -58,19 +58,20 @@ pub(super) async fn run(given: Given<SERVE>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Binds every socket, then opens the store, then starts.
+/// Binds every socket, then opens the store, then starts: an address in use leaves nothing behind.
 pub(super) async fn start(plan: Plan) -> Result<Served, Failure> {
     let listener = listen(plan.admin_listen).await?;
     let admin_address = listener
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
+    let listeners = edge::listen(&plan.edge)?;
     let admin = Arc::new(control::open(&plan.data, plan.org, Arc::clone(&plan.edge.catalogue)).await?);
     let service = AdminService {
         url: format!("http://{}", reachable(admin_address)),
         ca_file: None,
         credential: super::secret_file(&plan.data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
     };
-    let gateway = edge::bind(plan.edge, &plan.data, &service)?;
+    let gateway = edge::prepare(plan.edge, &plan.data, &service, listeners)?;
     let running = Arc::new(gateway.start().map_err(edge::failure)?);
     let mut registry = Registry::default();
     running.register_metrics(&mut registry);
