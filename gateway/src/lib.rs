@@ -3,6 +3,7 @@
 //! # Layout
 //! In the order in which a request meets them:
 //! - [`accept`]: listeners and connections.
+//! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
 //! - [`authenticate`]: who asks.
@@ -33,6 +34,7 @@ mod authenticate;
 mod authorize;
 mod body;
 mod bounded;
+mod connection;
 mod effects;
 mod facts;
 mod fields;

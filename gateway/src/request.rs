@@ -1,6 +1,6 @@
 //! The path of a request, from its head to the answer. Each step takes what the step before it proved.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::authenticate::{authenticate, look_up};
 use crate::authorize::{self, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
+use crate::connection::Connection;
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
 use crate::metrics::Outcome;
@@ -28,23 +29,27 @@ use crate::worker::Worker;
 ///
 /// A request that may change something runs to its end even when its caller goes away: what the orchestrator has done
 /// must reach the store.
-pub(crate) async fn serve(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     if request.method().is_safe() {
-        return handle(worker, peer, request).await;
+        return handle(worker, connection, request).await;
     }
-    match tokio::task::spawn_local(handle(worker, peer, request)).await {
+    match tokio::task::spawn_local(handle(worker, connection, request)).await {
         Ok(response) => response,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
 /// Answers a request, and sees to it that it is logged and counted once.
-async fn handle(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let mut record = begin(&worker, peer, &parts);
+    let mut record = begin(&worker, connection.source, &parts);
     let received = Received {
         parts: &parts,
-        peer,
+        connection: &connection,
         at_ms: record.at_ms,
     };
     match decide_and_forward(&worker, received, body, &mut record).await {
@@ -88,7 +93,7 @@ async fn handle(worker: Rc<Worker>, peer: SocketAddr, request: Request<Incoming>
 #[derive(Clone, Copy)]
 pub(crate) struct Received<'r> {
     pub(crate) parts: &'r Parts,
-    pub(crate) peer: SocketAddr,
+    pub(crate) connection: &'r Connection,
     /// When it arrived, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
 }
@@ -203,12 +208,12 @@ fn jwks(worker: &Worker) -> Response<Bytes> {
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-fn begin(worker: &Worker, peer: SocketAddr, parts: &Parts) -> AccessRecord {
+fn begin(worker: &Worker, source: IpAddr, parts: &Parts) -> AccessRecord {
     AccessRecord {
         decision_id: worker.next_decision_id(),
         at_ms: worker.shared.settings.clock.unix_ms(),
         started: Instant::now(),
-        peer,
+        source,
         method: parts.method.clone(),
         target: parts.uri.clone(),
         operation: None,
