@@ -7,6 +7,8 @@ mod authorize;
 mod deadlines;
 mod facts;
 mod forward;
+mod front;
+mod http2;
 mod identify;
 mod identity;
 mod limits;
