@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 28] = [
+pub(crate) const REFUSALS: [(&str, u16); 29] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -21,6 +21,7 @@ pub(crate) const REFUSALS: [(&str, u16); 28] = [
     ("body-timeout", 408),
     ("body-too-large", 413),
     ("target-too-long", 414),
+    ("expectation-failed", 417),
     ("host-unknown", 421),
     ("too-many-requests", 429),
     ("fields-too-large", 431),

@@ -13,7 +13,7 @@ use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
 
 /// Octets of the large body, and what the process may grow by while they pass.
-const LARGE_BYTES: u64 = 256 << 20;
+const LARGE_BYTES: u64 = 1 << 30;
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
 
 /// A part of a large body; each is another.
