@@ -103,6 +103,8 @@ async fn connection(
     let about = Rc::new(Connection {
         source: peer.ip(),
         secure: false,
+        phase: phase.clone(),
+        _place: place,
     });
     let service = service_fn(move |request| {
         let (worker, about) = (Rc::clone(&worker), Rc::clone(&about));
@@ -115,7 +117,7 @@ async fn connection(
     builder
         .max_headers(FIELDS_MAX + 1)
         .max_buf_size(FIELDS_BYTES_MAX + TARGET_BYTES_MAX + BUFFER_MARGIN);
-    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let end = tokio::select! {
         biased;
         end = serving.as_mut() => end,
@@ -127,7 +129,6 @@ async fn connection(
     if let Err(error) = end {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
-    drop(place);
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

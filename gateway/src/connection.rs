@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use crate::accept::Phase;
+
 /// The connection that requests come on. It is read by all steps and changed by none.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -9,6 +13,11 @@ pub(crate) struct Connection {
     pub(crate) source: IpAddr,
     /// Whether it is encrypted up to here.
     pub(crate) secure: bool,
+    /// Whether the gateway goes on.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Its place among the worker's connections. A request that goes on without its caller keeps it, and so does a
+    /// connection that was upgraded: the end of the process waits for them.
+    pub(crate) _place: OwnedSemaphorePermit,
 }
 
 impl Connection {

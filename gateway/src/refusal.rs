@@ -70,6 +70,8 @@ pub enum Reason {
     FactUnavailable,
     /// A policy that might have allowed the operation is broken.
     PolicyFault,
+    /// As much is under way as may be.
+    Overloaded,
 }
 
 /// A refusal: its reason, and what only its place can tell.
@@ -193,7 +195,7 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 29] = {
+static TABLE: [Row; 30] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -226,6 +228,7 @@ static TABLE: [Row; 29] = {
         (R::DataTooOld, "data-too-old", S::SERVICE_UNAVAILABLE, "the gateway's data is too old to decide"),
         (R::FactUnavailable, "fact-unavailable", S::SERVICE_UNAVAILABLE, "a fact that the decision needs cannot be had now"),
         (R::PolicyFault, "policy-fault", S::SERVICE_UNAVAILABLE, "a policy that might allow this failed"),
+        (R::Overloaded, "overloaded", S::SERVICE_UNAVAILABLE, "as much is under way as may be"),
     ]
 };
 

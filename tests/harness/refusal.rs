@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 29] = [
+pub(crate) const REFUSALS: [(&str, u16); 30] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -33,6 +33,7 @@ pub(crate) const REFUSALS: [(&str, u16); 29] = [
     ("data-too-old", 503),
     ("fact-unavailable", 503),
     ("policy-fault", 503),
+    ("overloaded", 503),
     ("upstream-timeout", 504),
 ];
 

@@ -14,3 +14,4 @@ mod operations;
 mod roles;
 mod streaming;
 mod streams;
+mod upgrades;
