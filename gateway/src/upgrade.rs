@@ -43,9 +43,11 @@ pub(crate) fn asked(
     parts: &Parts,
     body: &GatheredBody,
 ) -> Result<Option<Upgrade>, Refusal> {
+    if operation.upgrade.is_empty() || parts.version != Version::HTTP_11 {
+        return Ok(None);
+    }
     // A body would stand between the head and the new protocol.
-    let bodiless = matches!(body, GatheredBody::Unread(incoming) if incoming.is_end_stream());
-    if operation.upgrade.is_empty() || parts.version != Version::HTTP_11 || !bodiless {
+    if !matches!(body, GatheredBody::Unread(incoming) if incoming.is_end_stream()) {
         return Ok(None);
     }
     let wish = wish(operation, &parts.headers);
