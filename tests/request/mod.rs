@@ -15,3 +15,5 @@ mod limits;
 mod operations;
 mod roles;
 mod streaming;
+mod streams;
+mod upgrades;
