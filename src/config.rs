@@ -4,6 +4,7 @@
 //! [`keys`] is the single list of keys.
 
 mod keys;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::tls::TlsSettings;
 use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
 use serde::Deserialize;
@@ -32,6 +34,8 @@ pub(crate) struct Edge {
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) files_watch_interval: Duration,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
     pub(crate) default_env_type: String,
@@ -250,6 +254,8 @@ impl Reading {
             upstream,
             name: self.text("name"),
             workers,
+            tls: self.tls(),
+            files_watch_interval: self.milliseconds("files_watch_interval_ms"),
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
             default_env_type: self.text("default_env_type"),

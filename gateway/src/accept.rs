@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout_at};
@@ -92,18 +93,39 @@ pub(crate) async fn accept(
 async fn connection(
     worker: Rc<Worker>,
     (stream, peer): (TcpStream, SocketAddr),
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     place: OwnedSemaphorePermit,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
+    let source = peer.ip();
+    let end = match worker.shared.tls.clone() {
+        None => http(worker, Connection { source, tls: None }, stream, phase).await,
+        Some(tls) => match tls.handshake(stream).await {
+            Ok((stream, handshake)) => {
+                let tls = Some(handshake);
+                http(worker, Connection { source, tls }, stream, phase).await
+            }
+            Err(error) => return tracing::debug!(%error, %peer, "a connection ended before it began"),
+        },
+    };
+    if let Err(error) = end {
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+    drop(place);
+}
+
+/// Serves requests until the connection ends.
+async fn http(
+    worker: Rc<Worker>,
+    connection: Connection,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    mut phase: watch::Receiver<Phase>,
+) -> hyper::Result<()> {
     let header_timeout = worker.shared.settings.limits.header_timeout;
-    let about = Rc::new(Connection {
-        source: peer.ip(),
-        secure: false,
-    });
+    let about = Rc::new(connection);
     let service = service_fn(move |request| {
         let (worker, about) = (Rc::clone(&worker), Rc::clone(&about));
         async move { Ok::<_, Infallible>(serve(worker, about, request).await) }
@@ -116,18 +138,14 @@ async fn connection(
         .max_headers(FIELDS_MAX + 1)
         .max_buf_size(FIELDS_BYTES_MAX + TARGET_BYTES_MAX + BUFFER_MARGIN);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let end = tokio::select! {
+    tokio::select! {
         biased;
         end = serving.as_mut() => end,
         _ = phase.wait_for(|phase| *phase != Phase::Serve) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-    };
-    if let Err(error) = end {
-        tracing::debug!(%error, %peer, "a connection ended early");
     }
-    drop(place);
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

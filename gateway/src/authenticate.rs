@@ -1,5 +1,6 @@
 //! Authenticate: from the bearer token in the request to its subject, out of memory alone.
 
+use feed::Thumbprint;
 use feed::token::{Digest, Kind, Malformed};
 use http::header::{AUTHORIZATION, HeaderMap};
 
@@ -9,24 +10,40 @@ use crate::refusal::{Reason, Refusal};
 /// Finds out who asks.
 ///
 /// Shape and check sum are looked at before anything is hashed, so a flood of wrong tokens costs next to nothing. Unknown,
-/// revoked and expired tokens cost the same and get the same answer.
-pub(crate) fn authenticate(cache: &Cache, fields: &HeaderMap, now_ms: i64) -> Result<Caller, Refusal> {
+/// revoked and expired tokens, and those without the client certificate that they are bound to, cost the same and get the
+/// same answer.
+pub(crate) fn authenticate(
+    cache: &Cache,
+    fields: &HeaderMap,
+    certificate: Option<&Thumbprint>,
+    now_ms: i64,
+) -> Result<Caller, Refusal> {
     let credentials = fields.get(AUTHORIZATION).ok_or(Reason::TokenMissing)?;
     let token = bearer(credentials.as_bytes()).ok_or(Reason::TokenMalformed)?;
     let digest = Digest::of_presented(Kind::Token, token)
         .map_err(|malformed: Malformed| Refusal::caused_by(Reason::TokenMalformed, malformed))?;
-    look_up(cache, &digest, now_ms)
+    look_up(cache, &digest, certificate, now_ms)
 }
 
-/// Finds the subject of a token whose digest is known.
-pub(crate) fn look_up(cache: &Cache, digest: &Digest, now_ms: i64) -> Result<Caller, Refusal> {
-    cache.caller(digest, now_ms).map_err(|none| {
+/// Finds the subject of a token whose digest is known, on a connection with this client certificate.
+pub(crate) fn look_up(
+    cache: &Cache,
+    digest: &Digest,
+    certificate: Option<&Thumbprint>,
+    now_ms: i64,
+) -> Result<Caller, Refusal> {
+    let caller = cache.caller(digest, now_ms).map_err(|none| {
         Refusal::from(match none {
             NoCaller::NoData => Reason::NoData,
             NoCaller::Unknown => Reason::TokenUnknown,
             NoCaller::Expired => Reason::TokenExpired,
         })
-    })
+    })?;
+    // RFC 8705 §3: the resource server compares, and answers 401 when they differ.
+    if !caller.token.admits(certificate) {
+        return Err(Reason::CertificateMismatch.into());
+    }
+    Ok(caller)
 }
 
 /// Returns the token of `Bearer` credentials: RFC 6750 §2.1, the scheme in any case as RFC 9110 §11.1 has it.

@@ -3,6 +3,7 @@
 //! # Layout
 //! In the order in which a request meets them:
 //! - [`accept`]: listeners and connections.
+//! - [`tls`]: their encryption, and the certificates of both ends.
 //! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod limit;
 pub mod refusal;
 pub mod settings;
+pub mod tls;
 pub mod upstream;
 
 mod accept;

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version, header};
 
+use crate::connection::Connection;
 use crate::refusal::{Reason, Refusal};
 use crate::{fields, settings::Hosts};
 
@@ -23,7 +24,7 @@ pub(crate) fn identify<'p>(catalogue: &Catalogue, parts: &'p Parts) -> Result<Ma
 }
 
 /// Checks that the head of a request can be read in one way only, before anything is decided on it.
-pub(crate) fn check_head(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
+pub(crate) fn check_head(parts: &Parts, hosts: &Hosts, connection: &Connection) -> Result<(), Reason> {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -41,7 +42,7 @@ pub(crate) fn check_head(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
     if parts.version == Version::HTTP_10 && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(Reason::RequestAmbiguous);
     }
-    check_host(parts, hosts)?;
+    check_host(parts, hosts, connection)?;
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     if target.len() > TARGET_BYTES_MAX {
         return Err(Reason::TargetTooLong);
@@ -55,8 +56,8 @@ pub(crate) fn check_head(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
 /// Longest request target, in octets.
 pub(crate) const TARGET_BYTES_MAX: usize = 8 * 1024;
 
-/// RFC 9112 §3.2: exactly one `Host`, and the same as in an absolute-form target.
-fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
+/// RFC 9112 §3.2: exactly one `Host`, the same as in an absolute-form target, and one that the caller may ask for here.
+fn check_host(parts: &Parts, hosts: &Hosts, connection: &Connection) -> Result<(), Reason> {
     let Some(value) = parts.headers.get(header::HOST) else {
         let allowed = parts.version == Version::HTTP_10 && parts.uri.authority().is_none();
         return if allowed { Ok(()) } else { Err(Reason::RequestAmbiguous) };
@@ -69,7 +70,7 @@ fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
     if parts.uri.authority().is_some_and(|target| *target != host) {
         return Err(Reason::RequestAmbiguous);
     }
-    if hosts.admit(host.host()) {
+    if hosts.admit(host.host()) && connection.answers_for(host.host()) {
         Ok(())
     } else {
         Err(Reason::HostUnknown)

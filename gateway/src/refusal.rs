@@ -30,6 +30,8 @@ pub enum Reason {
     TokenUnknown,
     /// A token past its expiry.
     TokenExpired,
+    /// A token that is bound to a client certificate, on a connection without it.
+    CertificateMismatch,
     /// No role of the subject allows the operation.
     NotAllowed,
     /// No operation has this path.
@@ -191,7 +193,7 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 28] = {
+static TABLE: [Row; 29] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -204,6 +206,7 @@ static TABLE: [Row; 28] = {
         (R::TokenMalformed, "token-malformed", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::TokenUnknown, "token-unknown", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::TokenExpired, "token-expired", S::UNAUTHORIZED, UNAUTHENTICATED),
+        (R::CertificateMismatch, "certificate-mismatch", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::NotAllowed, "not-allowed", S::FORBIDDEN, "no role of this subject allows this operation here"),
         (R::OperationUnknown, "operation-unknown", S::NOT_FOUND, "no operation has this path"),
         (R::EnvironmentUnknown, "environment-unknown", S::NOT_FOUND, "the environment does not exist"),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
+use feed::Thumbprint;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -106,7 +107,7 @@ async fn decide_and_forward(
     record: &mut AccessRecord,
 ) -> Result<Answer, Refusal> {
     let parts = received.parts;
-    check_head(parts, &worker.shared.settings.hosts)?;
+    check_head(parts, &worker.shared.settings.hosts, received.connection)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
@@ -119,11 +120,13 @@ async fn decide_and_forward(
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
 async fn decide<'r>(
     worker: &Worker,
-    Received { parts, at_ms, .. }: Received<'r>,
+    received: Received<'r>,
     body: Incoming,
     record: &mut AccessRecord,
 ) -> Result<(Permit<'r>, GatheredBody), Refusal> {
+    let Received { parts, at_ms, .. } = received;
     let shared = &worker.shared;
+    let certificate = received.connection.certificate();
     let operation = identify(&shared.settings.catalogue, parts);
     if let Ok(operation) = &operation {
         record.operation = Some(operation.operation.clone());
@@ -133,7 +136,7 @@ async fn decide<'r>(
         }
     }
     check_age(worker, at_ms)?;
-    let caller = authenticate(&shared.cache, &parts.headers, at_ms)?;
+    let caller = authenticate(&shared.cache, &parts.headers, certificate, at_ms)?;
     record.identify(&caller);
     if let Some(rate) = shared.settings.limits.subject_rate
         && !caller.take_request(rate, at_ms)
@@ -146,7 +149,7 @@ async fn decide<'r>(
         return Ok((permit, GatheredBody::Unread(body)));
     }
     // In a box of its own: most requests should not carry the room that this needs.
-    let (caller, facts, body) = Box::pin(gather(worker, caller, &operation, body)).await?;
+    let (caller, facts, body) = Box::pin(gather(worker, (caller, certificate), &operation, body)).await?;
     record.identify(&caller);
     let permit = authorize(worker, caller, operation, &facts)?;
     Ok((permit, body))
@@ -156,7 +159,7 @@ async fn decide<'r>(
 /// that was revoked meanwhile is refused.
 async fn gather(
     worker: &Worker,
-    caller: Caller,
+    (caller, certificate): (Caller, Option<&Thumbprint>),
     operation: &Matched<'_>,
     body: Incoming,
 ) -> Result<(Caller, Facts, GatheredBody), Refusal> {
@@ -167,6 +170,7 @@ async fn gather(
     let caller = look_up(
         &worker.shared.cache,
         &caller.digest,
+        certificate,
         worker.shared.settings.clock.unix_ms(),
     )?;
     match gathered {

@@ -9,6 +9,7 @@ use feed::Clock;
 use http::HeaderName;
 
 use crate::limit::Rate;
+use crate::tls::TlsSettings;
 use crate::upstream::Upstream;
 
 /// All settings of a gateway.
@@ -24,6 +25,10 @@ pub struct Settings {
     pub admin: Upstream,
     /// Operations that may pass.
     pub catalogue: Arc<Catalogue>,
+    /// How the listener speaks TLS; `None`: it does not.
+    pub tls: Option<TlsSettings>,
+    /// How often files that are watched are looked at.
+    pub files_watch_interval: Duration,
     /// Hosts that are answered for.
     pub hosts: Hosts,
     /// Header fields that are forwarded beyond the built-in list.

@@ -14,11 +14,13 @@ use crate::fields::ForwardedFields;
 use crate::identity::{Identities, Signer};
 use crate::metrics::Counters;
 use crate::settings::Settings;
+use crate::tls::ServerTls;
 use crate::upstream::Pool;
 
 /// What all workers share. Nothing in it is locked while work is done.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) signer: Signer,
     pub(crate) forwarded_fields: ForwardedFields,
