@@ -22,28 +22,23 @@ pub(crate) fn authenticate(
     let token = bearer(credentials.as_bytes()).ok_or(Reason::TokenMalformed)?;
     let digest = Digest::of_presented(Kind::Token, token)
         .map_err(|malformed: Malformed| Refusal::caused_by(Reason::TokenMalformed, malformed))?;
-    look_up(cache, &digest, certificate, now_ms)
+    let caller = look_up(cache, &digest, now_ms)?;
+    // RFC 8705 §3. A binding never changes, so later look-ups for the same request need not compare again.
+    if !caller.token.admits(certificate) {
+        return Err(Reason::CertificateMismatch.into());
+    }
+    Ok(caller)
 }
 
-/// Finds the subject of a token whose digest is known, on a connection with this client certificate.
-pub(crate) fn look_up(
-    cache: &Cache,
-    digest: &Digest,
-    certificate: Option<&Thumbprint>,
-    now_ms: i64,
-) -> Result<Caller, Refusal> {
-    let caller = cache.caller(digest, now_ms).map_err(|none| {
+/// Finds the subject of a token whose digest is known.
+pub(crate) fn look_up(cache: &Cache, digest: &Digest, now_ms: i64) -> Result<Caller, Refusal> {
+    cache.caller(digest, now_ms).map_err(|none| {
         Refusal::from(match none {
             NoCaller::NoData => Reason::NoData,
             NoCaller::Unknown => Reason::TokenUnknown,
             NoCaller::Expired => Reason::TokenExpired,
         })
-    })?;
-    // RFC 8705 §3: the resource server compares, and answers 401 when they differ.
-    if !caller.token.admits(certificate) {
-        return Err(Reason::CertificateMismatch.into());
-    }
-    Ok(caller)
+    })
 }
 
 /// Returns the token of `Bearer` credentials: RFC 6750 §2.1, the scheme in any case as RFC 9110 §11.1 has it.

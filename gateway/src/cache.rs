@@ -184,6 +184,11 @@ impl Cache {
         *self.published.borrow()
     }
 
+    /// Returns the revisions as they are applied.
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
     /// Returns the store that is followed, once a snapshot has arrived.
     pub fn store(&self) -> Option<String> {
         let tables = self.tables.load();
@@ -347,6 +352,11 @@ impl Token {
     /// Says whether it may be used on a connection with this client certificate, or with none.
     pub fn admits(&self, certificate: Option<&Thumbprint>) -> bool {
         self.certificate.is_none() || self.certificate.as_deref() == certificate
+    }
+
+    /// Returns when it expires, in milliseconds since the Unix epoch; `i64::MAX` for never.
+    pub(crate) fn expires_ms(&self) -> i64 {
+        self.expires_ms
     }
 }
 
