@@ -8,6 +8,7 @@
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`link`]: a wire that can be cut.
+//! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
 pub(crate) mod caller;
 pub(crate) mod client;
@@ -17,6 +18,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod sandbox;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};
