@@ -50,6 +50,11 @@ impl Serving {
         issued.write(self.files.path(), "server");
     }
 
+    /// Waits until a series has a value: what ended a connection is counted just behind its end.
+    fn wait_for(&self, series: &str, value: u64) {
+        eventually(series, || (self.metric(series) == value).then_some(()));
+    }
+
     fn metric(&self, series: &str) -> u64 {
         let metrics = self.postern.operator().get("/metrics");
         let text = String::from_utf8(metrics.body).expect("UTF-8");
@@ -97,7 +102,7 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_refused() {
     let old = ["-CAfile", &ca, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
     let told = s_client(address, &old);
     assert!(told.contains("SSL alert number"), "{told}");
-    assert_eq!(serving.metric(FAILED), 1);
+    serving.wait_for(FAILED, 1);
     let told = s_client(address, &["-CAfile", &ca, "-tls1_3", "-alpn", "http/1.1"]);
     assert!(told.contains("ALPN protocol: http/1.1"), "{told}");
     serving.administrator().get(LIST).ok(200);
@@ -310,7 +315,7 @@ fn plain_http_where_tls_is_spoken_and_tls_where_plain_http_is_end_at_once() {
         .expect("it is written");
     // A record of type alert, RFC 8446 §5.1.
     assert_eq!(read_until_end(plain).first(), Some(&21));
-    assert_eq!(serving.metric(FAILED), 1);
+    serving.wait_for(FAILED, 1);
     serving.administrator().get(LIST).ok(200);
 
     let upstream = Upstream::answering(200, json!([]));
@@ -326,5 +331,5 @@ fn a_handshake_that_does_not_come_to_an_end_is_cut_off() {
     let silent = connect(serving.postern.address);
     assert_eq!(read_until_end(silent), b"");
     let timeouts = "postern_tls_handshakes_total{result=\"timeout\"}";
-    assert_eq!(serving.metric(timeouts), 1);
+    serving.wait_for(timeouts, 1);
 }
