@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use feed::{Clock, Thumbprint};
 use http::Method;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use super::api::segment;
-use super::connection::{Session, read};
+use super::connection::Session;
 use super::error::Error;
 use super::expiry;
 use super::output::{Column, Output};
+use super::tls::certificates;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -166,9 +165,7 @@ fn flatten(token: &mut Value) {
 
 /// Returns the thumbprint of the first certificate in a file.
 fn thumbprint(file: &Path) -> Result<Thumbprint, Error> {
-    let certificate = CertificateDer::from_pem_slice(read(file)?.as_bytes());
-    let certificate = certificate.map_err(|_none| Error::Certificates(file.to_owned()))?;
-    Ok(Thumbprint::of_certificate(&certificate))
+    Ok(Thumbprint::of_certificate(&certificates(file)?[0]))
 }
 
 async fn tokens(session: &Session, user: &str) -> Result<String, Error> {

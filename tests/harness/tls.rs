@@ -13,7 +13,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 use super::client::{Answer, Client, Request, connect, read_body, read_head};
 
@@ -121,12 +121,22 @@ impl Issued {
 impl TlsClient {
     /// Returns somebody who believes an authority, asks by address and has a certificate or none.
     pub(crate) fn new(client: Client, believed: &Authority, own: Option<&Issued>) -> Self {
+        Self::speaking(rustls::ALL_VERSIONS, client, believed, own)
+    }
+
+    /// Returns the same, who speaks some versions of TLS only.
+    pub(crate) fn speaking(
+        versions: &[&'static SupportedProtocolVersion],
+        client: Client,
+        believed: &Authority,
+        own: Option<&Issued>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from(believed.0.der().to_vec());
         roots.add(authority).expect("an authority");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("TLS 1.2 and 1.3")
             .with_root_certificates(roots);
         let mut config = match own {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::SerialNumber;
+use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 
 use crate::harness::client::Request;
@@ -122,11 +123,15 @@ fn a_resumed_session_still_has_the_certificate_of_its_beginning() {
     let bound = json!({"id": "bound", "type": "static", "cnf": {"x5t#S256": own.thumbprint()}});
     let tokens = format!("/users/{}/tokens", user.as_str().expect("an id"));
     let bound = asking.administrator(None).post(&tokens, &bound).ok(200)["token"].clone();
-    let client = asking.client(Some(&own)).with_token(bound.as_str().expect("a secret"));
-    client.get(LIST).ok(200);
-    let mut again = client.connect().expect("a connection");
-    assert!(again.is_resumed());
-    again.try_send(Request::new("GET", LIST)).expect("an answer").ok(200);
+    for version in [&TLS12, &TLS13] {
+        let anybody = asking.postern.anybody();
+        let client = TlsClient::speaking(&[version], anybody, &asking.servers, Some(&own));
+        let client = client.with_token(bound.as_str().expect("a secret"));
+        client.get(LIST).ok(200);
+        let mut again = client.connect().expect("a connection");
+        assert!(again.is_resumed(), "{version:?}");
+        again.try_send(Request::new("GET", LIST)).expect("an answer").ok(200);
+    }
 }
 
 #[test]
@@ -223,18 +228,26 @@ fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so_even_for_a_sessi
 }
 
 #[test]
-fn the_command_line_binds_a_token_to_the_certificate_of_a_file() {
-    let asking = Asking::start("optional", &[]);
+fn the_command_line_shows_a_certificate_and_binds_a_token_to_the_one_of_a_file() {
+    let asking = Asking::start("required", &[]);
     let own = asking.clients.issue(&["ci"]);
     let (certificate, key) = own.write(asking.files.path(), "own");
     let (certificate, key): (String, String) = (text(&certificate), text(&key));
     let ca = text(&write(asking.files.path(), "servers.pem", &asking.servers.pem()));
     let url = format!("https://{}", asking.postern.address);
     let bootstrap: PathBuf = asking.postern.data().join("bootstrap-token");
-    let (bootstrap, ca_flag) = (text(&bootstrap), ["--ca-file", &ca]);
+    let bootstrap = text(&bootstrap);
+    let tls = [
+        "--ca-file",
+        &ca,
+        "--client-certificate-file",
+        &certificate,
+        "--client-key-file",
+        &key,
+    ];
     let command = |words: &[&str]| {
         let common = ["--url", &url, "--org", "acme", "--token-file", &bootstrap];
-        let ended = run([words, &common, &ca_flag].concat());
+        let ended = run([words, &common, &tls].concat());
         assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.stderr);
         ended.stdout.trim().to_owned()
     };
@@ -246,9 +259,11 @@ fn the_command_line_binds_a_token_to_the_certificate_of_a_file() {
     std::fs::write(&config, format!("header = \"Authorization: Bearer {token}\"\n")).expect("it is written");
     let target = format!("{url}{LIST}");
     let common = ["--config", &config, "--cacert", &ca, &target];
+    let (other, other_key) = asking.clients.issue(&["other"]).write(asking.files.path(), "other");
+    let other = ["--cert", &text(&other), "--key", &text(&other_key)];
     assert_eq!(
         curl(&[&common[..], &["--cert", &certificate, "--key", &key]].concat()),
         200
     );
-    assert_eq!(curl(&common), 401);
+    assert_eq!(curl(&[&common[..], &other].concat()), 401);
 }
