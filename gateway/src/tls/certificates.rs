@@ -143,10 +143,13 @@ impl Names {
     }
 }
 
+/// What is told of PEM that cannot be read.
+pub(super) const BROKEN_PEM: &str = "a section of its PEM is malformed or has no end";
+
 /// Reads the certificates of a PEM file, at least one.
 pub(super) fn certificates(file: &Content) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file.octets()?).collect();
-    let read = read.map_err(|error| unusable(&file.path, error))?;
+    let read = read.map_err(|_malformed| unusable(&file.path, BROKEN_PEM))?;
     if read.is_empty() {
         return Err(unusable(&file.path, "it holds no certificate in PEM"));
     }

@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::certificates::{certificates, shown};
+use super::certificates::{BROKEN_PEM, certificates, shown};
 use super::watch::{Content, Contents};
 use super::{ClientCertificates, TlsFileError, unusable};
 
@@ -53,7 +53,7 @@ pub(super) fn verifier(
 
 fn revocation_lists(file: &Content, clock: &Clock) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsFileError> {
     let read: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(file.octets()?).collect();
-    let read = read.map_err(|error| unusable(&file.path, error))?;
+    let read = read.map_err(|_malformed| unusable(&file.path, BROKEN_PEM))?;
     if read.is_empty() {
         return Err(unusable(&file.path, "it holds no revocation list in PEM"));
     }
