@@ -57,6 +57,8 @@ pub(crate) enum RequestBody {
 #[derive(Debug)]
 pub(crate) struct Progress {
     moved: Cell<Instant>,
+    /// A part is wanted that the caller has not sent.
+    awaited: Cell<bool>,
     complete: Cell<bool>,
 }
 
@@ -143,17 +145,28 @@ impl Progress {
     pub(crate) fn begin() -> Rc<Self> {
         Rc::new(Self {
             moved: Cell::new(Instant::now()),
+            awaited: Cell::new(false),
             complete: Cell::new(false),
         })
     }
 
-    /// When the last part of the body went on, or the whole was complete.
+    /// When the last part of the body went on or the next was wanted, or the whole was complete.
     pub(crate) fn moved(&self) -> Instant {
         self.moved.get()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
         self.complete.get()
+    }
+
+    /// Whether it is the caller that is waited for, not the upstream.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.awaited.get()
+    }
+
+    fn set(&self, awaited: bool) {
+        self.moved.set(Instant::now());
+        self.awaited.set(awaited);
     }
 }
 
@@ -165,8 +178,13 @@ impl http_body::Body for RequestBody {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(take_frame(bytes)),
             Self::Streamed(incoming, progress) => {
-                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-                progress.moved.set(Instant::now());
+                let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(context) else {
+                    if !progress.awaits_caller() {
+                        progress.set(true);
+                    }
+                    return Poll::Pending;
+                };
+                progress.set(false);
                 progress.complete.set(frame.is_none() || incoming.is_end_stream());
                 // Trailers would become fields that no policy has seen.
                 Poll::Ready(frame.filter(|f| !f.as_ref().is_ok_and(Frame::is_trailers)))

@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::cache::Cache;
 use crate::refusal::Reason;
+use crate::upstream::Upstream;
 
 /// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
 pub(crate) struct Counters {
@@ -46,6 +47,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) cache: Arc<Cache>,
     pub(crate) clock: feed::Clock,
     pub(crate) workers: Vec<Arc<Counters>>,
+    pub(crate) orchestrator: Upstream,
 }
 
 impl Counters {
@@ -147,7 +149,8 @@ impl Collector for GatewayMetrics {
         self.encode_requests(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
-        self.encode_cache(&mut encoder)
+        self.encode_cache(&mut encoder)?;
+        self.orchestrator.encode_metrics(&mut encoder)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::journal::JournalError;
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::settings::Settings;
 use crate::sync;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, tend};
 use crate::worker::{Shared, Worker};
 
 /// A gateway whose sockets are bound and whose policies are compiled.
@@ -231,6 +231,7 @@ impl Running {
             cache: Arc::clone(&self.shared.cache),
             clock: self.shared.settings.clock.clone(),
             workers: self.counters.clone(),
+            orchestrator: self.shared.settings.orchestrator.clone(),
         }));
     }
 
@@ -283,6 +284,7 @@ fn start_control(shared: Arc<Shared>, arrivals: Arrivals) -> Result<(), StartErr
             let settings = &shared.settings;
             let admin = Pool::new(settings.admin.clone());
             let orchestrator = Pool::new(settings.orchestrator.clone());
+            tokio::task::spawn_local(tend(Rc::clone(&orchestrator)));
             match Reporter::open(&settings.data.join("effects-journal"), Rc::clone(&admin), orchestrator) {
                 Ok(reporter) => drop(tokio::task::spawn_local(reporter.run(arrivals))),
                 Err(error) => return drop(opened.send(Err(error))),
