@@ -124,6 +124,9 @@ fn every_label_is_from_a_closed_set() {
                 "status" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value.as_str()),
                 "fault" => engine::Fault::ALL.iter().any(|fault| fault.name() == value),
                 "gateway" => value == "edge-1",
+                "endpoint" => value == upstream.address.to_string(),
+                "state" => ["idle", "used"].contains(&value.as_str()),
+                "result" => ["succeeded", "failed", "over-budget", "replaced"].contains(&value.as_str()),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
                 other => panic!("{name} has a label {other}"),
             };

@@ -13,3 +13,4 @@ mod limits;
 mod operations;
 mod roles;
 mod streaming;
+mod upstreams;
