@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
+use crate::streams::Registered;
 use crate::upstream::{Lease, Pool, Sending};
 use crate::worker::Worker;
 
@@ -30,7 +31,7 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    body: GatheredBody,
+    (body, registered): (GatheredBody, Option<&Registered>),
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
@@ -40,16 +41,24 @@ pub(crate) async fn forward(
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
         GatheredBody::Unread(incoming) => {
-            let progress = Progress::begin();
+            let progress = Progress::begin(registered.map(|own| Rc::clone(own.stream())));
             (RequestBody::Streamed(incoming, Rc::clone(&progress)), Some(progress))
         }
     };
+    // What may have been done is waited for: its effects must reach the store.
+    let safe = received.parts.method.is_safe();
+    let may_end = || safe || progress.as_ref().is_some_and(|progress| !progress.is_complete());
+    let again = || build((worker, pool), permit, received, RequestBody::empty());
     let sending = Sending {
         progress: progress.as_deref(),
-        again: &|| build((worker, pool), permit, received, RequestBody::empty()),
+        again: &again,
     };
     let request = build((worker, pool), permit, received, body)?;
-    let (response, connection) = pool.send(request, sending).await?;
+    let sending = pool.send(request, sending);
+    let (response, connection) = match registered {
+        Some(registered) => registered.unless_cut(sending, may_end).await?,
+        None => sending.await?,
+    };
     Ok(UpstreamAnswer { response, connection })
 }
 
