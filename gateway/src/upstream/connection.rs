@@ -1,5 +1,7 @@
 //! One connection to an endpoint: from its name to the first word of HTTP.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::address::Denied;
@@ -176,29 +178,34 @@ async fn begin_http2(stream: Stream) -> hyper::Result<Rc<Multiplexed>> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_PAUSE)
         .keep_alive_timeout(PING_PAUSE)
-        .keep_alive_while_idle(true);
-    let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let multiplexed = Multiplexed::new(sender, connection.current_max_send_streams());
-    let observer = Rc::downgrade(&multiplexed);
+        .keep_alive_while_idle(true)
+        // None before the upstream has said how many: more than it allows would wait behind each other.
+        .initial_max_send_streams(0);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    // Nothing wakes us when that is known. The time to connect bounds this.
+    while connection.current_max_send_streams() == 0 && !sender.is_closed() {
+        sleep(SETTINGS_PAUSE).await;
+    }
+    let connection = Rc::new(RefCell::new(connection));
+    let driven = Rc::clone(&connection);
     tokio::task::spawn_local(async move {
-        let end = std::future::poll_fn(|context| {
-            let polled = Pin::new(&mut connection).poll(context);
-            // The upstream may allow more or fewer at any time.
-            if let Some(multiplexed) = observer.upgrade() {
-                multiplexed.set_room(connection.current_max_send_streams());
-            }
-            polled
-        });
+        let end = poll_fn(|context| Pin::new(&mut *driven.borrow_mut()).poll(context));
         if let Err(error) = end.await {
             tracing::debug!(%error, "upstream connection ended");
         }
     });
-    Ok(multiplexed)
+    Ok(Multiplexed::new(sender, connection))
 }
+
+/// How often a new HTTP/2 connection is asked whether the upstream has said how many streams it allows.
+const SETTINGS_PAUSE: Duration = Duration::from_millis(1);
+
+/// What moves the octets of an HTTP/2 connection, and knows how many streams the upstream allows.
+pub(super) type Http2Connection = http2::Connection<TokioIo<Stream>, RequestBody, OnThisThread>;
 
 /// Runs what belongs to an HTTP/2 connection on the thread that the connection is of.
 #[derive(Clone)]
-struct OnThisThread;
+pub(super) struct OnThisThread;
 
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
     fn execute(&self, future: F) {
@@ -207,7 +214,7 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThre
 }
 
 /// The octets of a connection. It knows whether any have come.
-struct Stream {
+pub(super) struct Stream {
     socket: Socket,
     heard: Arc<AtomicBool>,
     _open: Open,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Upstream;
 use super::budget::Budget;
-use super::connection::{Http1, Resolved};
+use super::connection::{Http1, Http2Connection, Resolved};
 use super::metrics::{Gauge, Open};
 use crate::body::RequestBody;
 
@@ -56,9 +56,8 @@ pub(super) enum Held {
 /// An HTTP/2 connection.
 pub(super) struct Multiplexed {
     pub(super) sender: RefCell<http2::SendRequest<RequestBody>>,
+    connection: Rc<RefCell<Http2Connection>>,
     streams: Cell<usize>,
-    /// Streams that the upstream allows at once.
-    room: Cell<usize>,
     since: Cell<Instant>,
 }
 
@@ -291,22 +290,18 @@ impl Drop for Lease {
 }
 
 impl Multiplexed {
-    pub(super) fn new(sender: http2::SendRequest<RequestBody>, room: usize) -> Rc<Self> {
+    pub(super) fn new(sender: http2::SendRequest<RequestBody>, connection: Rc<RefCell<Http2Connection>>) -> Rc<Self> {
         Rc::new(Self {
             sender: RefCell::new(sender),
+            connection,
             streams: Cell::new(0),
-            room: Cell::new(room),
             since: Cell::new(Instant::now()),
         })
     }
 
-    /// The upstream allows so many streams now.
-    pub(super) fn set_room(&self, room: usize) {
-        self.room.set(room);
-    }
-
+    /// Whether the upstream allows one more stream now.
     fn has_room(&self) -> bool {
-        self.streams.get() < self.room.get()
+        self.streams.get() < self.connection.borrow().current_max_send_streams()
     }
 
     /// Counts one more stream. Returns whether it is the only one.
