@@ -39,6 +39,7 @@ pub(crate) enum Speech<'a> {
 }
 
 /// The orchestrator. It answers every request with an empty list and trailers; those with `?hold` when it is told to.
+/// The first request for each target with `?reset` is broken off.
 pub(crate) struct Secure {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
@@ -185,14 +186,23 @@ async fn answer(
     connection: usize,
     certificate: Option<Vec<u8>>,
     request: Request<Incoming>,
-) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
-    shared.seen.lock().expect("no test holds it").push(Seen {
+) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, std::io::Error> {
+    let seen = Seen {
         connection,
         version: request.version(),
         uri: request.uri().to_string(),
         fields: request.headers().clone(),
         certificate,
-    });
+    };
+    let first = {
+        let mut all = shared.seen.lock().expect("no test holds it");
+        let first = all.iter().all(|earlier| earlier.uri != seen.uri);
+        all.push(seen);
+        first
+    };
+    if request.uri().query() == Some("reset") && first {
+        return Err(std::io::Error::other("as it was told"));
+    }
     if request.uri().query() == Some("hold") {
         shared.held.acquire().await.expect("it is never closed").forget();
     }

@@ -416,6 +416,29 @@ fn http_2_without_tls_carries_grpc_and_a_full_connection_is_joined_by_another() 
 }
 
 #[test]
+fn a_stream_that_is_reset_is_sent_again_where_that_is_safe_and_takes_no_other_along() {
+    let upstream = Secure::start(&Speech::Cleartext(100));
+    let flags = ["--upstream-http2", "prior-knowledge"];
+    let postern = Postern::with(&format!("http://{}", upstream.address), &flags);
+    let administrator = postern.administrator();
+    std::thread::scope(|scope| {
+        scope.spawn(|| administrator.get(&format!("{ENV_TYPES}?hold")).ok(200));
+        eventually("it to be held", || (upstream.seen().len() == 1).then_some(()));
+        administrator.get(&format!("{ENV_TYPES}?reset")).ok(200);
+        let unsafe_one = administrator.post(&format!("{VERSIONS}?reset"), json!({}));
+        postern.assert_refused(&unsafe_one, "upstream-failed");
+        upstream.release(1);
+    });
+    let seen = upstream.seen();
+    let count = |path: &str| {
+        seen.iter()
+            .filter(|seen| seen.uri.ends_with(&format!("{path}?reset")))
+            .count()
+    };
+    assert_eq!((count(ENV_TYPES), count(VERSIONS)), (2, 1), "{seen:?}");
+}
+
+#[test]
 fn connections_are_counted_while_they_are_used_and_while_they_wait_and_not_when_they_have_ended() {
     let (go, told) = mpsc::channel::<()>();
     let told = Mutex::new(told);

@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a worker has sent again, of what it has sent of late.
+/// What a worker has sent again, of what it has sent of late: since one or two calls of [`Budget::age`].
 pub(super) struct Budget {
     percent: u32,
-    window: Cell<Window>,
+    now: Counts,
+    before: Counts,
 }
 
 /// Retries that are always free, a second, over all workers: a quiet upstream has no share to take them from.
@@ -19,49 +19,40 @@ pub(super) struct Floor {
     taken: AtomicU64,
 }
 
-#[derive(Clone, Copy)]
-struct Window {
-    since: Instant,
-    now: Counts,
-    before: Counts,
-}
-
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Counts {
-    requests: u32,
-    retries: u32,
+    requests: Cell<u32>,
+    retries: Cell<u32>,
 }
 
 impl Budget {
-    /// Retries may be `percent` of the requests of the last 10 to 20 s.
+    /// Retries may be `percent` of the requests of late.
     pub(super) fn new(percent: u32) -> Self {
-        let window = Window {
-            since: Instant::now(),
-            now: Counts::default(),
-            before: Counts::default(),
-        };
         Self {
             percent,
-            window: Cell::new(window),
+            now: Counts::default(),
+            before: Counts::default(),
         }
     }
 
-    /// Counts a request.
-    pub(super) fn count(&self, now: Instant) {
-        let mut window = self.window.get().at(now);
-        window.now.requests = window.now.requests.saturating_add(1);
-        self.window.set(window);
+    /// Counts a request. The time is not looked at: that would cost each request more than the count.
+    pub(super) fn count(&self) {
+        self.now.requests.set(self.now.requests.get().saturating_add(1));
+    }
+
+    /// What has come since the last time is past from now on, and what was past is forgotten.
+    pub(super) fn age(&self) {
+        self.before.requests.set(self.now.requests.take());
+        self.before.retries.set(self.now.retries.take());
     }
 
     /// Takes a retry, if there is one to be had.
     pub(super) fn take(&self, floor: &Floor, now: Instant) -> bool {
-        let mut window = self.window.get().at(now);
-        let sum = |count: fn(Counts) -> u32| u64::from(count(window.now)) + u64::from(count(window.before));
-        let share = sum(|counts| counts.requests) * u64::from(self.percent) / 100;
-        let within = sum(|counts| counts.retries) < share;
+        let sum = |count: fn(&Counts) -> u32| u64::from(count(&self.now)) + u64::from(count(&self.before));
+        let share = sum(|counts| counts.requests.get()) * u64::from(self.percent) / 100;
+        let within = sum(|counts| counts.retries.get()) < share;
         if within {
-            window.now.retries = window.now.retries.saturating_add(1);
-            self.window.set(window);
+            self.now.retries.set(self.now.retries.get().saturating_add(1));
         }
         within || floor.take(now)
     }
@@ -89,23 +80,6 @@ impl Floor {
     }
 }
 
-impl Window {
-    fn at(self, now: Instant) -> Self {
-        let age = now.saturating_duration_since(self.since);
-        if age < WINDOW {
-            return self;
-        }
-        Self {
-            since: now,
-            now: Counts::default(),
-            before: if age < 2 * WINDOW { self.now } else { Counts::default() },
-        }
-    }
-}
-
-/// How long a request counts as recent, at least; at most twice as long.
-const WINDOW: Duration = Duration::from_secs(10);
-
 /// Retries that are free each second.
 const FLOOR: u64 = 3;
 
@@ -114,6 +88,8 @@ const PER_SECOND: u64 = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -122,12 +98,15 @@ mod tests {
         let start = Instant::now();
         let taken = |now| (0..200).filter(|_| budget.take(&floor, now)).count();
         assert_eq!(taken(start), 3, "nothing was sent: the free ones alone");
-        (0..100).for_each(|_| budget.count(start));
+        (0..100).for_each(|_| budget.count());
         assert_eq!(taken(start), 20, "a fifth of 100, and no free ones in the same second");
         assert_eq!(taken(start + Duration::from_secs(2)), 3);
-        (0..100).for_each(|_| budget.count(start + Duration::from_secs(11)));
+        budget.age();
+        (0..100).for_each(|_| budget.count());
         let later = start + Duration::from_secs(12);
-        assert_eq!(taken(later), 23, "those of the window before count, with their retries");
+        assert_eq!(taken(later), 23, "those before count, with their retries");
+        budget.age();
+        budget.age();
         assert_eq!(taken(start + Duration::from_secs(60)), 3, "what is long past does not");
     }
 }

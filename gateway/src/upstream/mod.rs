@@ -190,8 +190,9 @@ impl Upstream {
         url::places(urls).map(drop)
     }
 
-    /// Whether it was opened with this configuration: connections to it and what is known of its health can be kept.
-    pub fn is(&self, config: &Config) -> bool {
+    /// Whether it was opened with this configuration: then it can be kept, with its connections and what is known of its
+    /// health.
+    pub fn is_opened_with(&self, config: &Config) -> bool {
         self.0.config == *config
     }
 
@@ -203,6 +204,14 @@ impl Upstream {
     /// Returns our credential, as `Authorization` is to hold it.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         self.0.credential.authorization()
+    }
+
+    fn may_speak_http2(&self, place: &Place) -> bool {
+        match self.0.config.http2 {
+            Http2::Off => false,
+            Http2::Auto => place.secure,
+            Http2::PriorKnowledge => true,
+        }
     }
 
     fn deadlines(&self) -> &Deadlines {

@@ -13,10 +13,10 @@ use hyper::client::conn::http2;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Upstream;
 use super::budget::Budget;
 use super::connection::{Http1, Http2Connection, Resolved};
 use super::metrics::{Gauge, Open};
+use super::{Http2, Upstream};
 use crate::body::RequestBody;
 
 /// An upstream, with a worker's connections to it.
@@ -31,7 +31,9 @@ pub(crate) struct Pool {
 pub(super) struct Local {
     idle: RefCell<VecDeque<Idle>>,
     multiplexed: RefCell<Vec<Rc<Multiplexed>>>,
-    /// Held while one is connected to that is known to speak HTTP/2: all who wait can use the same.
+    /// Whether the newest connection speaks HTTP/2: the next will too.
+    pub(super) http2: Cell<bool>,
+    /// Held while such a connection is opened: all who wait can use the same.
     pub(super) connecting: Mutex<()>,
     pub(super) resolved: RefCell<Option<Resolved>>,
     /// Requests on their way, whose answers have not ended.
@@ -71,8 +73,10 @@ impl Pool {
     pub(crate) fn new(upstream: Upstream) -> Rc<Self> {
         let endpoints = upstream.0.endpoints.len();
         let gauges = upstream.0.counts.join(endpoints);
+        let http2 = upstream.0.config.http2 == Http2::PriorKnowledge;
+        let locals = (0..endpoints).map(|number| Local::new(&gauges, number, http2));
         let pool = Rc::new(Self {
-            locals: (0..endpoints).map(|number| Local::new(&gauges, number)).collect(),
+            locals: locals.collect(),
             budget: Budget::new(upstream.0.config.retries.budget_percent),
             // Never 0: a xorshift stays there.
             random: Cell::new(rand::random::<u64>() | 1),
@@ -81,8 +85,9 @@ impl Pool {
         let observer = Rc::downgrade(&pool);
         tokio::task::spawn_local(async move {
             loop {
-                sleep(SWEEP_PAUSE).await;
+                sleep(AGE_PAUSE).await;
                 let Some(pool) = observer.upgrade() else { return };
+                pool.budget.age();
                 pool.locals.iter().for_each(Local::sweep);
             }
         });
@@ -93,11 +98,12 @@ impl Pool {
     /// left, any that was not tried; when all were, any.
     ///
     /// Endpoints that were tried are the bits of a number.
-    pub(super) fn choose(&self, tried: u64, now: Instant) -> usize {
+    pub(super) fn choose(&self, tried: u64) -> usize {
         let endpoints = &self.upstream.0.endpoints;
         if endpoints.len() == 1 {
             return 0;
         }
+        let now = Instant::now();
         let (mut all, mut good) = (0_u64, 0_u64);
         for (at, endpoint) in endpoints.iter().enumerate() {
             all |= 1 << at;
@@ -156,21 +162,17 @@ impl Pool {
 }
 
 impl Local {
-    fn new(gauges: &Arc<[Gauge]>, number: usize) -> Self {
+    fn new(gauges: &Arc<[Gauge]>, number: usize, http2: bool) -> Self {
         Self {
             idle: RefCell::default(),
             multiplexed: RefCell::default(),
+            http2: Cell::new(http2),
             connecting: Mutex::default(),
             resolved: RefCell::default(),
             in_flight: Cell::new(0),
             gauges: Arc::clone(gauges),
             number,
         }
-    }
-
-    /// Whether an HTTP/2 connection is open: another would speak it too.
-    pub(super) fn speaks_http2(&self) -> bool {
-        !self.multiplexed.borrow().is_empty()
     }
 
     /// Counts a connection as open while it lives.
@@ -327,8 +329,8 @@ const MULTIPLEXED_MAX: usize = 8;
 /// Longest time that a connection is kept idle; below the 75 s after which nginx closes one.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How often connections are looked for that have been idle for too long.
-const SWEEP_PAUSE: Duration = Duration::from_secs(15);
+/// How often connections are looked for that have been idle for too long, and requests become past ones.
+const AGE_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a connection may take to be ready again after an answer.
 const READY_AGAIN: Duration = Duration::from_secs(5);

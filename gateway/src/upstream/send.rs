@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{Parts as UriParts, Uri};
+use http::uri::{InvalidUriParts, Parts as UriParts, Uri};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -46,11 +46,10 @@ impl Pool {
         request: Request<RequestBody>,
         sending: Sending<'_>,
     ) -> Result<Answered, Refusal> {
-        let now = Instant::now();
-        self.budget.count(now);
+        self.budget.count();
         let wait = Wait::new(&self.upstream, request.method(), sending.progress);
         let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
-        let endpoint = self.choose(0, now);
+        let endpoint = self.choose(0);
         match self.attempt(endpoint, request, wait, true).await {
             Ok(answered) => Ok(answered),
             // In a box of its own, as all that is rare: requests should not carry the room that it needs.
@@ -109,7 +108,10 @@ impl Pool {
         let wait = Wait::new(&self.upstream, &Method::GET, None);
         let place = &self.upstream.0.endpoints[endpoint].place;
         match exchange(lease, request, place, wait).await {
-            Ok((response, _lease)) => Ok(response.status().is_success()),
+            Ok((response, lease)) => {
+                lease.retire();
+                Ok(response.status().is_success())
+            }
             Err(Failure::NotSent(_, refusal) | Failure::NoAnswer(refusal) | Failure::Final { refusal, .. }) => {
                 Err(refusal)
             }
@@ -126,7 +128,7 @@ impl Pool {
     ) -> Result<Answered, Failure> {
         let shared = &self.upstream.0;
         let place = &shared.endpoints[endpoint].place;
-        let http1_only = request.headers().contains_key(header::UPGRADE);
+        let http1_only = self.upstream.may_speak_http2(place) && request.headers().contains_key(header::UPGRADE);
         let mut kept = if kept_too {
             self.take(endpoint, http1_only)
         } else {
@@ -183,7 +185,7 @@ impl Pool {
                     return Err(refusal);
                 }
             };
-            let endpoint = self.choose(tried, Instant::now());
+            let endpoint = self.choose(tried);
             let other = tried & (1 << endpoint) == 0;
             tried |= 1 << endpoint;
             // What one kept connection did to it, others to the same endpoint may do too.
@@ -205,7 +207,7 @@ impl Pool {
         kept_too: bool,
     ) -> Result<Lease, ConnectError> {
         let local = &self.locals[endpoint];
-        if http1_only || !kept_too || !local.speaks_http2() {
+        if http1_only || !kept_too || !local.http2.get() {
             return self.connect(endpoint, http1_only).await;
         }
         let connect = self.upstream.deadlines().connect;
@@ -224,15 +226,17 @@ impl Pool {
     async fn connect(self: &Rc<Self>, endpoint: usize, http1_only: bool) -> Result<Lease, ConnectError> {
         let local = &self.locals[endpoint];
         let place = &self.upstream.0.endpoints[endpoint];
-        Ok(
-            match connection::open(&self.upstream, place, local, http1_only).await? {
-                Opened::Http1(connection) => self.lease(endpoint, Held::Http1(connection)),
-                Opened::Http2(connection) => {
-                    local.share(&connection);
-                    self.lease(endpoint, Held::Http2(connection))
-                }
-            },
-        )
+        match connection::open(&self.upstream, place, local, http1_only).await? {
+            Opened::Http1(connection) => {
+                local.http2.set(local.http2.get() && http1_only);
+                Ok(self.lease(endpoint, Held::Http1(connection)))
+            }
+            Opened::Http2(connection) => {
+                local.http2.set(true);
+                local.share(&connection);
+                Ok(self.lease(endpoint, Held::Http2(connection)))
+            }
+        }
     }
 
     /// Takes note of how an attempt ended.
@@ -349,15 +353,18 @@ async fn exchange(
     wait: Wait<'_>,
 ) -> Result<Answered, Failure> {
     let mut lease = lease;
+    let http2 = matches!(lease.held, Some(Held::Http2(_)));
+    address(&mut request, place, http2).map_err(|error| Failure::Final {
+        refusal: Refusal::caused_by(Reason::UpstreamFailed, error),
+        upstreams_fault: false,
+    })?;
     let ended = match &mut lease.held {
         Some(Held::Http1(connection)) => {
-            address(&mut request, place, false);
             connection.listen();
             let answer = connection.sender.try_send_request(request);
             wait.run(answer).await
         }
         Some(Held::Http2(connection)) => {
-            address(&mut request, place, true);
             let answer = connection.sender.borrow_mut().try_send_request(request);
             wait.run(answer).await
         }
@@ -400,27 +407,30 @@ fn broken(lease: &Lease, error: hyper::Error) -> Failure {
 }
 
 /// Writes the endpoint into a request, as the version of HTTP wants it.
-fn address(request: &mut Request<RequestBody>, place: &Place, http2: bool) {
-    let target = std::mem::take(request.uri_mut()).into_parts().path_and_query;
-    let fields = request.headers_mut();
+fn address(request: &mut Request<RequestBody>, place: &Place, http2: bool) -> Result<(), InvalidUriParts> {
+    if !http2 {
+        request.headers_mut().insert(header::HOST, place.host.clone());
+        if request.uri().authority().is_none() {
+            return Ok(());
+        }
+    }
+    // From here on it is, or was, a request over HTTP/2.
     let mut parts = UriParts::default();
-    parts.path_and_query = target;
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    let fields = request.headers_mut();
     if http2 {
-        fields.remove(header::HOST);
         parts.scheme = Some(place.scheme.clone());
         parts.authority = Some(place.authority.clone());
-        let grpc = fields
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        if grpc {
+        fields.remove(header::HOST);
+        let kind = fields.get(header::CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
             fields.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     } else {
-        fields.insert(header::HOST, place.host.clone());
         fields.remove(header::TE);
     }
-    // A path alone, or all three: both are whole.
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    Ok(())
 }
 
 fn own_request(

@@ -1,11 +1,13 @@
 //! What is looked after between requests: the credential, the certificate that we show, the health of endpoints.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::pool::Pool;
+use crate::refusal::{Reason, Refusal};
 
 /// Looks after an upstream, for ever: to be dropped when the upstream is not used any more. One such is enough for all
 /// workers.
@@ -25,11 +27,15 @@ pub(crate) async fn tend(pool: Rc<Pool>) {
     );
 }
 
+/// How long a check may take.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
+
 async fn check(pool: &Rc<Pool>, number: usize, path: &str) {
     let shared = &pool.upstream.0;
     let endpoint = &shared.endpoints[number];
     loop {
-        let checked = pool.check(number, path).await;
+        let checked = timeout(CHECK_TIME_MAX, pool.check(number, path)).await;
+        let checked = checked.unwrap_or_else(|elapsed| Err(Refusal::caused_by(Reason::UpstreamTimeout, elapsed)));
         let well = matches!(checked, Ok(true));
         if endpoint.health.checked(well) {
             let (endpoint, error) = (endpoint.authority(), checked.err().and_then(|refusal| refusal.source));

@@ -93,7 +93,7 @@ impl Connectors {
         let mut told = None;
         loop {
             sleep(watch).await;
-            told = certificate.renew(told, reloads);
+            told = certificate.renew(told, reloads).await;
         }
     }
 }
@@ -107,8 +107,11 @@ impl ClientCertificate {
     }
 
     /// Returns what is wrong, if something is; it is told once.
-    fn renew(&self, told: Option<TlsError>, reloads: &Reloads) -> Option<TlsError> {
-        match load(&self.files) {
+    async fn renew(&self, told: Option<TlsError>, reloads: &Reloads) -> Option<TlsError> {
+        let files = self.files.clone();
+        let loading = tokio::task::spawn_blocking(move || load(&files)).await;
+        let loaded = loading.unwrap_or_else(|panicked| Err(TlsError::Unusable(panicked.to_string())));
+        match loaded {
             Ok(loaded) => {
                 if loaded.cert != self.current.load().cert {
                     self.current.store(Arc::new(loaded));
