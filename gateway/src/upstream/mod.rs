@@ -5,7 +5,8 @@
 //! - [`tls`], [`credential`]: what we believe and what we show.
 //! - [`health`], [`budget`]: which endpoint is chosen, and when a request is sent again.
 //! - [`connection`]: opening one, over HTTP/1.1 or HTTP/2.
-//! - [`pool`], [`send`]: a worker's connections, and the way of a request over them.
+//! - [`pool`]: a worker's connections.
+//! - [`exchange`], [`send`]: a request on one connection, and its way over several.
 //! - [`tend`]: what is looked after between requests.
 //! - [`metrics`]: what is counted.
 //!
@@ -15,6 +16,7 @@ mod address;
 mod budget;
 mod connection;
 mod credential;
+mod exchange;
 mod health;
 mod metrics;
 mod pool;
