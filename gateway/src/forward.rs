@@ -12,11 +12,12 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::authorize::Permit;
 use crate::body::{Progress, RequestBody};
-use crate::connection::Connection;
+use crate::connection::Origin;
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
 use crate::streams::Registered;
+use crate::upgrade::Upgrade;
 use crate::upstream::{Lease, Pool, Sending};
 use crate::worker::Worker;
 
@@ -31,7 +32,8 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    (body, registered): (GatheredBody, Option<&Registered>),
+    (body, upgrade): (GatheredBody, Option<&Upgrade>),
+    registered: Option<&Registered>,
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
@@ -48,12 +50,12 @@ pub(crate) async fn forward(
     // What may have been done is waited for: its effects must reach the store.
     let safe = received.parts.method.is_safe();
     let may_end = || safe || progress.as_ref().is_some_and(|progress| !progress.is_complete());
-    let again = || build((worker, pool), permit, received, RequestBody::empty());
+    let again = || build((worker, pool), permit, received, (RequestBody::empty(), upgrade));
     let sending = Sending {
         progress: progress.as_deref(),
         again: &again,
     };
-    let request = build((worker, pool), permit, received, body)?;
+    let request = build((worker, pool), permit, received, (body, upgrade))?;
     let sending = pool.send(request, sending);
     let (response, connection) = match registered {
         Some(registered) => registered.unless_cut(sending, may_end).await?,
@@ -88,15 +90,18 @@ const IDENTITY: HeaderName = HeaderName::from_static(feed::frame::IDENTITY_FIELD
 fn build(
     (worker, pool): (&Worker, &Pool),
     permit: &Permit<'_>,
-    Received { parts, connection, .. }: Received<'_>,
-    body: RequestBody,
+    Received { parts, origin, .. }: Received<'_>,
+    (body, upgrade): (RequestBody, Option<&Upgrade>),
 ) -> Result<Request<RequestBody>, Refusal> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = target(pool, permit, parts.uri.query())?;
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, connection, &mut request);
+    add_forwarding_fields(parts, origin, &mut request);
+    if let Some(upgrade) = upgrade {
+        upgrade.add_fields(&parts.headers, request.headers_mut());
+    }
     Ok(request)
 }
 
@@ -150,14 +155,20 @@ fn add_own_fields(
     Ok(())
 }
 
-fn add_forwarding_fields(parts: &Parts, connection: &Connection, request: &mut Request<RequestBody>) {
+fn add_forwarding_fields(parts: &Parts, origin: &Origin, request: &mut Request<RequestBody>) {
     let fields = request.headers_mut();
     // An address is printable ASCII.
-    if let Ok(address) = HeaderValue::try_from(connection.source.to_string()) {
+    if let Ok(address) = HeaderValue::try_from(origin.address.to_string()) {
         fields.insert(FORWARDED_FOR, address);
     }
-    fields.insert(FORWARDED_PROTO, HeaderValue::from_static(connection.scheme()));
-    if let Some(host) = parts.headers.get(header::HOST) {
-        fields.insert(FORWARDED_HOST, host.clone());
+    fields.insert(
+        FORWARDED_PROTO,
+        HeaderValue::from_static(if origin.secure { "https" } else { "http" }),
+    );
+    let host = parts.headers.get(header::HOST).cloned();
+    // HTTP/2 has an authority in its place; both have been found to be one host's.
+    let authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
+    if let Some(host) = host.or_else(authority) {
+        fields.insert(FORWARDED_HOST, host);
     }
 }

@@ -47,6 +47,8 @@ pub(super) async fn prepare(
             catalogue: edge.catalogue,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
+            http2_cleartext: edge.http2_cleartext,
+            front: edge.front,
             default_env_type: edge.default_env_type,
             remember_verdicts: edge.remember_verdicts,
             limits: edge.limits,
