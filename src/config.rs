@@ -5,6 +5,7 @@
 
 mod keys;
 mod tls;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,13 @@ use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
 use gateway::tls::TlsSettings;
-use gateway::upstream::{Deadlines, Upstream};
+use gateway::upstream::Upstream;
 use http::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
+pub(crate) use upstream::UpstreamConfig;
 
 /// Values as they were given by flags and variables, for one of the commands.
 #[derive(Debug, Clone, Default)]
@@ -47,15 +49,6 @@ pub(crate) struct Edge {
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) catalogue: Arc<Catalogue>,
-}
-
-/// Where the orchestrator is.
-#[derive(Debug)]
-pub(crate) struct UpstreamConfig {
-    pub(crate) url: String,
-    pub(crate) token_file: Option<PathBuf>,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) deadlines: Deadlines,
 }
 
 /// Values being read; every error is noted, and all are told at the end.
@@ -206,7 +199,7 @@ impl Reading {
     pub(crate) fn url(&mut self, name: &str) -> String {
         let url = self.needed(name);
         if self.values.contains_key(name)
-            && let Err(error) = Upstream::check_url(&url)
+            && let Err(error) = Upstream::check_urls(std::slice::from_ref(&url))
         {
             self.errors.push(format!("{name}: {error}"));
         }
@@ -241,16 +234,7 @@ impl Reading {
 
     /// Reads everything of the data plane.
     pub(crate) fn edge(&mut self) -> Edge {
-        let upstream = UpstreamConfig {
-            url: self.url("upstream"),
-            token_file: self.file("upstream_token_file"),
-            ca_file: self.file("upstream_ca_file"),
-            deadlines: Deadlines {
-                connect: self.milliseconds("upstream_connect_timeout_ms"),
-                first_byte: self.milliseconds("upstream_first_byte_timeout_ms"),
-                idle: self.milliseconds("upstream_idle_timeout_ms"),
-            },
-        };
+        let upstream = self.upstream();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = match self.parsed("workers", "a number of threads", 0) {
             0 => processors,

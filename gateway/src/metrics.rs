@@ -20,6 +20,7 @@ use crate::frames::Kind;
 use crate::refusal::Reason;
 use crate::sources::Sources;
 use crate::tls::ServerTls;
+use crate::upstream::Upstream;
 
 /// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
 pub(crate) struct Counters {
@@ -71,6 +72,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) workers: Vec<Arc<Counters>>,
+    pub(crate) orchestrator: Upstream,
 }
 
 impl Counters {
@@ -221,6 +223,7 @@ impl Collector for GatewayMetrics {
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
         self.encode_cache(&mut encoder)?;
+        self.orchestrator.encode_metrics(&mut encoder)?;
         self.tls.as_ref().map_or(Ok(()), |tls| encode_tls(tls, &mut encoder))
     }
 }

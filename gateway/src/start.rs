@@ -28,7 +28,7 @@ use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
 use crate::tls::{ServerTls, TlsFileError, Watcher};
-use crate::upstream::Pool;
+use crate::upstream::{Pool, tend};
 use crate::worker::{Shared, Worker};
 
 /// A gateway whose sockets are bound and whose policies are compiled.
@@ -263,6 +263,7 @@ impl Running {
             sources: Arc::clone(&self.shared.sources),
             tls: self.shared.tls.clone(),
             workers: self.counters.clone(),
+            orchestrator: self.shared.settings.orchestrator.clone(),
         }));
     }
 
@@ -318,6 +319,7 @@ fn start_control(shared: Arc<Shared>, arrivals: Arrivals) -> Result<(), StartErr
             let settings = &shared.settings;
             let admin = Pool::new(settings.admin.clone());
             let orchestrator = Pool::new(settings.orchestrator.clone());
+            tokio::task::spawn_local(tend(Rc::clone(&orchestrator)));
             match Reporter::open(&settings.data.join("effects-journal"), Rc::clone(&admin), orchestrator) {
                 Ok(reporter) => drop(tokio::task::spawn_local(reporter.run(arrivals))),
                 Err(error) => return drop(opened.send(Err(error))),

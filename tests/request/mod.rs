@@ -18,3 +18,4 @@ mod roles;
 mod streaming;
 mod streams;
 mod upgrades;
+mod upstreams;
