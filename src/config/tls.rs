@@ -16,7 +16,7 @@ impl Reading {
                 keys.len()
             ));
         }
-        let handshake_timeout = self.milliseconds("handshake_timeout_ms");
+        let http2 = self.parsed("http2", "true or false", true);
         let client_certificates = self.client_certificates();
         let client_ca_file = self.file("tls_client_ca_file");
         let client_crl_file = self.file("tls_client_crl_file");
@@ -51,8 +51,7 @@ impl Reading {
             client_certificates,
             client_ca_file,
             client_crl_file,
-            http2: false,
-            handshake_timeout,
+            http2,
         })
     }
 

@@ -56,6 +56,8 @@ pub(super) fn prepare(edge: Edge, data: &Path, admin: &AdminService, listeners: 
             files_watch_interval: edge.files_watch_interval,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
+            http2_cleartext: edge.http2_cleartext,
+            front: edge.front,
             default_env_type: edge.default_env_type,
             remember_verdicts: edge.remember_verdicts,
             limits: edge.limits,

@@ -8,6 +8,8 @@ mod client_certificate;
 mod deadlines;
 mod facts;
 mod forward;
+mod front;
+mod http2;
 mod identify;
 mod identity;
 mod limits;
