@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Thumbprint;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use crate::sources::Source;
+use crate::accept::Phase;
+use crate::sources::{Place, Source};
 use crate::tls::Handshake;
 
 /// The connection that requests come on.
@@ -20,6 +22,11 @@ pub(crate) struct Connection {
     pub(crate) fronted: bool,
     /// What the TLS handshake told; `None` when there was none.
     tls: Option<Handshake>,
+    /// Whether the gateway goes on.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Its places among all connections and the worker's. A request that goes on without its caller keeps them, and so does a
+    /// connection that was upgraded: the end of the process waits for them.
+    _places: (Place, OwnedSemaphorePermit),
     in_flight: Cell<usize>,
     /// When the last request ended.
     rests_since: Cell<Instant>,
@@ -39,11 +46,18 @@ pub(crate) struct Origin {
 pub(crate) struct Busy(Rc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(origin: Origin, fronted: bool, tls: Option<Handshake>) -> Rc<Self> {
+    pub(crate) fn new(
+        (origin, fronted): (Origin, bool),
+        tls: Option<Handshake>,
+        phase: watch::Receiver<Phase>,
+        places: (Place, OwnedSemaphorePermit),
+    ) -> Rc<Self> {
         Rc::new(Self {
             origin,
             fronted,
             tls,
+            phase,
+            _places: places,
             in_flight: Cell::new(0),
             rests_since: Cell::new(Instant::now()),
         })

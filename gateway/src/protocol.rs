@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::accept::Phase;
@@ -63,50 +63,49 @@ pub(crate) async fn converse(
     worker: Rc<Worker>,
     (stream, peer): (TcpStream, SocketAddr),
     phase: watch::Receiver<Phase>,
-    place: Place,
+    mut places: (Place, OwnedSemaphorePermit),
 ) -> Result<(), Ended> {
     let limits = worker.shared.settings.limits;
     stream.set_nodelay(true)?;
     let socket = Socket::new(stream, limits.send_timeout);
     let until = Instant::now() + limits.handshake_timeout;
-    let prepared = timeout_at(until, prepare(&worker, socket, peer, place)).await;
-    let (socket, (mut origin, fronted), place) = match prepared {
+    let preparing = prepare(&worker, socket, peer, &mut places.0);
+    let (socket, (mut origin, fronted)) = match timeout_at(until, preparing).await {
         Ok(prepared) => prepared?,
         Err(_elapsed) => {
             worker.counters.unserved(Unserved::Timeout);
             return Err(Ended::Timeout(limits.handshake_timeout));
         }
     };
-    let serve = |worker, origin, tls| Served {
+    let tls = worker.shared.tls.clone();
+    origin.secure = tls.is_some();
+    let served = |handshake| Served {
         worker,
-        connection: Connection::new(origin, fronted, tls),
+        connection: Connection::new((origin, fronted), handshake, phase.clone(), places),
         phase,
         limits,
     };
-    if let Some(tls) = worker.shared.tls.clone() {
+    if let Some(tls) = tls {
         let (stream, handshake) = tls.handshake(socket, until).await?;
-        origin.secure = true;
         if handshake.is_http2() {
-            serve(worker, origin, Some(handshake)).http2(stream).await?;
+            served(Some(handshake)).http2(stream).await
         } else {
-            serve(worker, origin, Some(handshake)).http1(stream).await?;
+            served(Some(handshake)).http1(stream).await
         }
     } else if socket.ahead().starts_with(PREFACE) {
-        serve(worker, origin, None).http2(socket).await?;
+        served(None).http2(socket).await
     } else {
-        serve(worker, origin, None).http1(socket).await?;
+        served(None).http1(socket).await
     }
-    drop(place);
-    Ok(())
 }
 
-/// Finds out who is there, whether that is a listed front proxy, and, where there is no TLS to tell it, what they speak.
+/// Finds out who is there, whether that is a listed front proxy, and, where no TLS will tell it, what they speak.
 async fn prepare(
     worker: &Worker,
     mut socket: Socket,
     peer: SocketAddr,
-    mut place: Place,
-) -> Result<(Socket, (Origin, bool), Place), Ended> {
+    place: &mut Place,
+) -> Result<(Socket, (Origin, bool)), Ended> {
     let settings = &worker.shared.settings;
     let fronted = settings.front.trusts(peer.ip());
     let named = if fronted && settings.front.proxy_protocol {
@@ -134,7 +133,7 @@ async fn prepare(
         source,
         secure: false,
     };
-    Ok((socket, (origin, fronted), place))
+    Ok((socket, (origin, fronted)))
 }
 
 /// A connection that is about to be served.
