@@ -36,7 +36,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
     };
     let listener = listen(ops_listen).await?;
     let ops_listen = local(&listener)?;
-    let bound = edge::prepare(edge_config, &data, &service, listeners)?;
+    let bound = edge::prepare(edge_config, &data, service, listeners).await?;
     let running = Arc::new(bound.start().map_err(edge::failure)?);
     let mut registry = Registry::default();
     running.register_metrics(&mut registry);

@@ -71,7 +71,7 @@ pub(super) async fn start(plan: Plan) -> Result<Served, Failure> {
         ca_file: None,
         credential: super::secret_file(&plan.data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
     };
-    let gateway = edge::prepare(plan.edge, &plan.data, &service, listeners)?;
+    let gateway = edge::prepare(plan.edge, &plan.data, service, listeners).await?;
     let running = Arc::new(gateway.start().map_err(edge::failure)?);
     let mut registry = Registry::default();
     running.register_metrics(&mut registry);

@@ -94,6 +94,11 @@ impl Postern {
         value_now(&self.operator(), name, labels)
     }
 
+    /// Waits until a series of the metrics has a value.
+    pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
+        eventually(series, || (self.metric(series) == value).then_some(()));
+    }
+
     /// Waits until no request is under way.
     pub(crate) fn wait_until_idle(&self) {
         eventually("the end of all requests", || {
