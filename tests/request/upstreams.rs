@@ -20,15 +20,6 @@ const ENV_TYPES: &str = "/orgs/acme/env-types";
 const VERSIONS: &str = "/orgs/acme/artefact-versions";
 
 impl Postern {
-    /// Returns a metric by its name and labels as they are written; 0 when it is not there.
-    fn metric(&self, series: &str) -> f64 {
-        let text = String::from_utf8(self.operator().get("/metrics").body).expect("UTF-8");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
-    }
-
     /// Waits for a value of a metric.
     fn wait_for_metric(&self, series: &str, value: f64) {
         eventually(series, || (self.metric(series) == value).then_some(()));
