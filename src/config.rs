@@ -4,6 +4,7 @@
 //! [`keys`] is the single list of keys.
 
 mod keys;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use clap::{Arg, ArgMatches, Command};
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::tls::TlsSettings;
 use gateway::upstream::Upstream;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -36,6 +38,8 @@ pub(crate) struct Edge {
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) files_watch_interval: Duration,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
     pub(crate) http2_cleartext: bool,
@@ -241,6 +245,8 @@ impl Reading {
             upstream,
             name: self.text("name"),
             workers,
+            tls: self.tls(),
+            files_watch_interval: self.milliseconds("files_watch_interval_ms"),
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
             http2_cleartext: self.parsed("http2_cleartext", "true or false", false),

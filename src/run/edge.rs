@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use feed::Clock;
+use gateway::tls::TlsFileError;
 use gateway::upstream::{ClientTls, Config, CredentialError, CredentialSource, Deadlines, OpenError, Secret, Upstream};
 use gateway::{Gateway, Listeners, Settings, StartError};
 use rustls::pki_types::CertificateDer;
@@ -45,6 +46,8 @@ pub(super) async fn prepare(
             orchestrator,
             admin,
             catalogue: edge.catalogue,
+            tls: edge.tls,
+            files_watch_interval: edge.files_watch_interval,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
             http2_cleartext: edge.http2_cleartext,
@@ -66,8 +69,9 @@ pub(super) fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => UNAVAILABLE,
         StartError::Field(_) => USAGE,
         StartError::Key(_) | StartError::Journal(_) => DATA,
-        StartError::Log(_) => INPUT_OUTPUT,
-        StartError::Policies(_) | StartError::Thread(_) => SOFTWARE,
+        StartError::Tls(TlsFileError::Unusable { .. }) => DATA,
+        StartError::Log(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => INPUT_OUTPUT,
+        StartError::Policies(_) | StartError::Thread(_) | StartError::Tls(TlsFileError::Library(_)) => SOFTWARE,
     };
     Failure::new(code, &error)
 }
