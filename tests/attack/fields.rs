@@ -1,6 +1,6 @@
 //! Header fields: lines that readers split differently, names that are not quite ours, values that count once.
 
-use super::stand::{CALLER, Canonical, Content, Row, SMUGGLED, Stand, TARGET};
+use super::stand::{CALLER, Canonical, Content, SMUGGLED, Stand, TARGET};
 use super::stand::{ambiguous, forwarded, get, post};
 
 /// Heads whose lines end in two ways. `<caller>` stands for the fields of a caller.
@@ -223,7 +223,7 @@ fn connection_takes_nothing_of_ours_away() {
         forwarded(named, post(lines, "hello"), body.clone())
     });
     let closing = get(TARGET, "Connection: close, Postern-Identity, From\r\n");
-    let closing = forwarded("close and ours", closing, Canonical::get(TARGET)).finished();
+    let closing = forwarded("close and ours", closing, Canonical::get(TARGET)).last();
     Stand::start(&[]).holds(rows.chain(framing).chain([closing]));
 }
 
@@ -235,7 +235,7 @@ fn a_field_that_counts_once_and_comes_twice_is_refused() {
             "Host" => format!("{second}: a\r\n"),
             name => format!("{name}: 5\r\n{second}: 5\r\n"),
         };
-        [*name, &name.to_uppercase()].map(|second| -> Row { ambiguous(second, post(lines(second), "hello")) })
+        [name.to_lowercase(), name.to_uppercase()].map(|second| ambiguous(&second, post(lines(&second), "hello")))
     });
     Stand::start(&[]).holds(rows);
 }

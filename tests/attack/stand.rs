@@ -32,9 +32,18 @@ pub(super) struct Row {
     name: String,
     octets: Vec<u8>,
     outcome: Outcome,
-    /// Whether the caller ends its side behind the octets. Otherwise another request stands there, which must be answered
-    /// or, when the connection is ended, must not.
-    finishes: bool,
+    behind: Behind,
+}
+
+/// What the caller does behind the octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// Sends another request, which must be answered or, when the connection is ended, must not.
+    Next,
+    /// Waits.
+    Nothing,
+    /// Ends its side.
+    End,
 }
 
 enum Outcome {
@@ -77,23 +86,23 @@ pub(super) struct Stand {
 }
 
 /// Returns a row that must be refused for a reason.
-pub(super) fn refused(name: impl Into<String>, octets: impl AsRef<[u8]>, reason: &'static [&'static str]) -> Row {
-    Row::new(name.into(), octets.as_ref(), Outcome::Refused(reason))
+pub(super) fn refused(name: impl AsRef<[u8]>, octets: impl AsRef<[u8]>, reason: &'static [&'static str]) -> Row {
+    Row::new(name.as_ref(), octets.as_ref(), Outcome::Refused(reason))
 }
 
 /// Returns a row that must be refused as ambiguous, which ends the connection.
-pub(super) fn ambiguous(name: impl Into<String>, octets: impl AsRef<[u8]>) -> Row {
+pub(super) fn ambiguous(name: impl AsRef<[u8]>, octets: impl AsRef<[u8]>) -> Row {
     refused(name, octets, &["request-ambiguous"])
 }
 
 /// Returns a row that must be forwarded in one form.
-pub(super) fn forwarded(name: impl Into<String>, octets: impl AsRef<[u8]>, canonical: Canonical) -> Row {
-    Row::new(name.into(), octets.as_ref(), Outcome::Forwarded(canonical))
+pub(super) fn forwarded(name: impl AsRef<[u8]>, octets: impl AsRef<[u8]>, canonical: Canonical) -> Row {
+    Row::new(name.as_ref(), octets.as_ref(), Outcome::Forwarded(canonical))
 }
 
 /// Returns a row whose body turns out not to be one.
-pub(super) fn broken(name: impl Into<String>, octets: impl AsRef<[u8]>) -> Row {
-    Row::new(name.into(), octets.as_ref(), Outcome::Broken)
+pub(super) fn broken(name: impl AsRef<[u8]>, octets: impl AsRef<[u8]>) -> Row {
+    Row::new(name.as_ref(), octets.as_ref(), Outcome::Broken)
 }
 
 /// Returns a GET with field lines.
@@ -111,18 +120,24 @@ fn request(method: &[u8], target: &[u8], lines: &[u8]) -> Vec<u8> {
 }
 
 impl Row {
-    fn new(name: String, octets: &[u8], outcome: Outcome) -> Self {
+    fn new(name: &[u8], octets: &[u8], outcome: Outcome) -> Self {
         Self {
-            name: name.escape_debug().to_string(),
+            name: name.escape_ascii().to_string(),
             octets: octets.to_vec(),
             outcome,
-            finishes: false,
+            behind: Behind::Next,
         }
     }
 
-    /// Returns the row with nothing more to come from the caller.
+    /// Returns the row with nothing more behind it: the connection must end all the same.
+    pub(super) fn last(mut self) -> Self {
+        self.behind = Behind::Nothing;
+        self
+    }
+
+    /// Returns the row with the end of the caller's side behind it.
     pub(super) fn finished(mut self) -> Self {
-        self.finishes = true;
+        self.behind = Behind::End;
         self
     }
 }
@@ -210,9 +225,10 @@ impl Stand {
 
     fn check(&mut self, row: &Row, cut: Cut) {
         let before = self.upstream.received().len();
-        let behind: &[u8] = if row.finishes { b"" } else { NEXT.as_bytes() };
-        let octets = self.fill(&[&row.octets, behind].concat());
-        let heard = send_cut(self.postern.address, &octets, cut, row.finishes);
+        let alone = row.behind != Behind::Next;
+        let behind = if alone { "" } else { NEXT };
+        let octets = self.fill(&[&row.octets, behind.as_bytes()].concat());
+        let heard = send_cut(self.postern.address, &octets, cut, row.behind == Behind::End);
         self.answers += heard.answers.len();
         let received = self.upstream.received();
         let mut received = received[before..].iter();
@@ -223,7 +239,7 @@ impl Stand {
                 assert_eq!(answers.next().map(|answer| answer.status), Some(200), "{told}");
                 let received = received.next().expect("the orchestrator got it");
                 canonical.assert_is(received, self);
-                assert!(row.finishes || answers.len() == 1, "the next one is answered too: {told}");
+                assert!(alone || answers.len() == 1, "the next one is answered too: {told}");
             }
             Outcome::Refused(reasons) => {
                 let answer = answers.next().expect(&told);

@@ -6,6 +6,7 @@ mod authenticate;
 mod authorize;
 mod deadlines;
 mod facts;
+mod faults;
 mod forward;
 mod identify;
 mod identity;
