@@ -1,7 +1,10 @@
 //! What stands in a body stays there: chunks, trailers, bodies behind refusals, bodies that are requests.
 
-use super::stand::{CALLER, Canonical, Content, READ_UPLOAD, Row, SMUGGLED, Stand, TARGET, UPLOAD};
-use super::stand::{ambiguous, broken, forwarded, get, post, refused};
+use super::canonical::{Canonical, Content};
+use super::rows::{
+    CALLER, READ_UPLOAD, Row, SMUGGLED, TARGET, UPLOAD, ambiguous, broken, forwarded, get, post, refused,
+};
+use super::stand::Stand;
 use crate::harness::raw::{Cut, send_cut};
 use crate::harness::refusal::assert_refused;
 
@@ -102,9 +105,16 @@ fn chunked(trailers: &str) -> String {
 #[test]
 fn chunks_that_are_none_end_the_connection_and_are_never_completed_upstream() {
     let rows = BROKEN_CHUNKS.iter().flat_map(|body| {
-        let read = [format!("POST {READ_UPLOAD} HTTP/1.1\r\n{CALLER}{CHUNKED}\r\n").as_bytes(), body].concat();
+        let read = [
+            format!("POST {READ_UPLOAD} HTTP/1.1\r\n{CALLER}{CHUNKED}\r\n").as_bytes(),
+            body,
+        ]
+        .concat();
         let both = [body, SMUGGLED.as_bytes()].concat();
-        [broken(body, post(CHUNKED, both)), ambiguous([b"read: ", *body].concat(), read)]
+        [
+            broken(body, post(CHUNKED, both)),
+            ambiguous([b"read: ", *body].concat(), read),
+        ]
     });
     Stand::start(&[]).holds(rows);
 }
@@ -192,11 +202,19 @@ fn a_body_that_is_a_request_stays_a_body() {
     let length = format!("Content-Length: {}\r\n", body.len());
     let chunks = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
     let hook = "/orgs/acme/apps/shop/webhooks/hook";
-    let delete = [format!("DELETE {hook} HTTP/1.1\r\n{CALLER}{length}\r\n").as_bytes(), &body].concat();
+    let delete = [
+        format!("DELETE {hook} HTTP/1.1\r\n{CALLER}{length}\r\n").as_bytes(),
+        &body,
+    ]
+    .concat();
     let as_length = || Content::Length(body.clone());
     let rows = [
         forwarded("POST", post(&length, &body), Canonical::post(as_length())),
-        forwarded("GET", [&get(TARGET, &length)[..], &body].concat(), Canonical::new("GET", TARGET, as_length())),
+        forwarded(
+            "GET",
+            [&get(TARGET, &length)[..], &body].concat(),
+            Canonical::new("GET", TARGET, as_length()),
+        ),
         forwarded(
             "GET in chunks",
             [&get(TARGET, CHUNKED)[..], &chunks].concat(),
@@ -212,13 +230,19 @@ fn refused_heads() -> [(String, &'static [&'static str]); 9] {
     let post = |target: &str, lines: &str| format!("POST {target} HTTP/1.1\r\n{lines}");
     [
         (post(UPLOAD, "Host: a\r\n"), &["token-missing"]),
-        (post(UPLOAD, "Host: a\r\nAuthorization: Bearer x\r\n"), &["token-malformed"]),
+        (
+            post(UPLOAD, "Host: a\r\nAuthorization: Bearer x\r\n"),
+            &["token-malformed"],
+        ),
         (post("/orgs/other/artefact-versions", CALLER), &["not-allowed"]),
         (post("/orgs/acme/nothing", CALLER), &["operation-unknown"]),
         (post("/orgs/acme/apps/../apps", CALLER), &["request-ambiguous"]),
         (format!("PUT {TARGET} HTTP/1.1\r\n{CALLER}"), &["method-not-allowed"]),
         (format!("BREW {TARGET} HTTP/1.1\r\n{CALLER}"), &["method-unknown"]),
-        (post(&format!("{UPLOAD}?access_token=x"), CALLER), &["credential-in-query"]),
+        (
+            post(&format!("{UPLOAD}?access_token=x"), CALLER),
+            &["credential-in-query"],
+        ),
         (post(READ_UPLOAD, CALLER), &["body-too-large", "body-unreadable"]),
     ]
 }
@@ -259,12 +283,23 @@ fn an_expectation_goes_no_further_and_changes_no_framing() {
     let rows = expectations.iter().flat_map(|lines| {
         let chunks = Canonical::post(Content::Chunks(b"hello".to_vec()));
         [
-            forwarded(*lines, post(format!("{lines}Content-Length: 5\r\n"), "hello"), length.clone()),
-            forwarded(*lines, post(format!("{lines}{CHUNKED}"), "5\r\nhello\r\n0\r\n\r\n"), chunks),
+            forwarded(
+                *lines,
+                post(format!("{lines}Content-Length: 5\r\n"), "hello"),
+                length.clone(),
+            ),
+            forwarded(
+                *lines,
+                post(format!("{lines}{CHUNKED}"), "5\r\nhello\r\n0\r\n\r\n"),
+                chunks,
+            ),
             forwarded(*lines, get(TARGET, lines), Canonical::get(TARGET)),
         ]
     });
-    let folded = ambiguous("folded", post("Expect:\r\n 100-continue\r\nContent-Length: 5\r\n", "hello"));
+    let folded = ambiguous(
+        "folded",
+        post("Expect:\r\n 100-continue\r\nContent-Length: 5\r\n", "hello"),
+    );
     Stand::start(&[]).holds(rows.chain([folded]));
 }
 
@@ -284,7 +319,10 @@ fn an_upgrade_that_no_operation_has_is_an_ordinary_request() {
     let rows = upgrades.iter().flat_map(|lines| {
         let body = Canonical::post(Content::Length(b"hello".to_vec()));
         let with_body = post(format!("{lines}Content-Length: 5\r\n"), "hello");
-        [forwarded(*lines, get(TARGET, lines), Canonical::get(TARGET)), forwarded(*lines, with_body, body)]
+        [
+            forwarded(*lines, get(TARGET, lines), Canonical::get(TARGET)),
+            forwarded(*lines, with_body, body),
+        ]
     });
     Stand::start(&[]).holds(rows);
 }
@@ -303,5 +341,11 @@ fn what_stands_behind_an_upgrade_is_judged_as_a_request() {
             assert_refused(&heard.answers[1], "request-ambiguous");
         }
     }
-    assert!(stand.upstream.received().iter().all(|received| received.target == TARGET));
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| received.target == TARGET)
+    );
 }

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::stand::{CALLER, Stand, TARGET};
+use super::rows::{CALLER, TARGET};
+use super::stand::Stand;
 use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
 use crate::harness::postern::Postern;
@@ -57,10 +58,17 @@ fn a_kept_connection_on_which_nothing_follows_ends() {
 fn nothing_is_answered_out_of_a_cache_and_nobody_else_may_keep_an_answer() {
     let upstream = Upstream::start(|received| {
         let fields = match received.target.rsplit('?').next() {
-            Some("public") => vec![("Cache-Control", "public, max-age=60".to_owned()), ("ETag", "\"e\"".to_owned())],
+            Some("public") => vec![
+                ("Cache-Control", "public, max-age=60".to_owned()),
+                ("ETag", "\"e\"".to_owned()),
+            ],
             _ => vec![("ETag", "\"e\"".to_owned()), ("Age", "5".to_owned())],
         };
-        let status = if received.values("if-none-match").is_empty() { 200 } else { 304 };
+        let status = if received.values("if-none-match").is_empty() {
+            200
+        } else {
+            304
+        };
         Reply::Answer(status, fields, if status == 200 { b"[]".to_vec() } else { Vec::new() })
     });
     let postern = Postern::start(&upstream.url());
@@ -68,14 +76,24 @@ fn nothing_is_answered_out_of_a_cache_and_nobody_else_may_keep_an_answer() {
     let member = administrator.with_org_role("member").client;
     for client in [&administrator, &administrator, &member] {
         let answer = client.get(TARGET);
-        assert_eq!((answer.status, answer.field("cache-control")), (200, Some("no-store, private")));
+        assert_eq!(
+            (answer.status, answer.field("cache-control")),
+            (200, Some("no-store, private"))
+        );
         let answer = client.get(&format!("{TARGET}?public"));
         assert_eq!(answer.field("cache-control"), Some("public, max-age=60"));
         let answer = client.send(Request::new("GET", TARGET).field("If-None-Match", "\"e\""));
-        assert_eq!((answer.status, answer.field("cache-control")), (304, Some("no-store, private")));
+        assert_eq!(
+            (answer.status, answer.field("cache-control")),
+            (304, Some("no-store, private"))
+        );
     }
     assert_eq!(upstream.received().len(), 9);
-    let refusals = [postern.anybody().get(TARGET), member.get("/orgs/acme/users"), member.get("/nothing")];
+    let refusals = [
+        postern.anybody().get(TARGET),
+        member.get("/orgs/acme/users"),
+        member.get("/nothing"),
+    ];
     for answer in refusals {
         assert_eq!(answer.field("cache-control"), Some("no-store"), "{}", answer.shown());
     }

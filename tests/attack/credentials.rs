@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::stand::{Canonical, Content, Stand, TARGET, UPLOAD};
-use super::stand::{ambiguous, forwarded, refused};
+use super::canonical::{Canonical, Content};
+use super::rows::{TARGET, UPLOAD, ambiguous, forwarded, refused};
+use super::stand::Stand;
 use crate::harness::client::{Request, connect};
 use crate::harness::postern::Postern;
 use crate::harness::raw::{Cut, hear, send_cut};
@@ -120,7 +121,10 @@ fn a_value_that_is_not_exactly_one_token_is_nobodys() {
         let octets = with(TARGET, &format!("Authorization: Bearer {}\r\n", "a".repeat(length)));
         refused(format!("{length} octets"), octets, &["token-malformed"])
     });
-    let prefixed = with(TARGET, &format!("Authorization: Bearer <token>{}\r\n", "0".repeat(8000)));
+    let prefixed = with(
+        TARGET,
+        &format!("Authorization: Bearer <token>{}\r\n", "0".repeat(8000)),
+    );
     let prefixed = refused("a good one and more", prefixed, &["token-malformed"]);
     Stand::start(&[]).holds(rows.chain(long).chain([prefixed]));
 }
@@ -230,7 +234,10 @@ fn each_request_on_a_connection_is_judged_by_its_own_credentials() {
         let statuses: Vec<u16> = heard.answers.iter().map(|answer| answer.status).collect();
         assert_eq!(statuses, [200, 401, 200, 403, 200, 401, 401, 200]);
         let received = &stand.upstream.received()[before..];
-        let asked: Vec<&str> = received.iter().map(|one| one.target.rsplit('?').next().unwrap_or_default()).collect();
+        let asked: Vec<&str> = received
+            .iter()
+            .map(|one| one.target.rsplit('?').next().unwrap_or_default())
+            .collect();
         assert_eq!(asked, ["1", "3", "5", "8"]);
         let asked_by = |at: usize| received[at].values("from")[0] == member.id;
         assert_eq!([0, 1, 2, 3].map(asked_by), [false, true, false, true]);
@@ -247,7 +254,9 @@ fn guesses_at_line_rate_cost_the_guessed_one_nothing() {
         let place = 5 + at % (token.len() - 5);
         token[place] = if token[place] == b'0' { b'1' } else { b'0' };
         let token = String::from_utf8(token).expect("it was ASCII");
-        postern.with_token(&token).octets(Request::new("GET", TARGET).keeping_the_connection())
+        postern
+            .with_token(&token)
+            .octets(Request::new("GET", TARGET).keeping_the_connection())
     };
     let octets: Vec<u8> = (0..GUESSES).flat_map(guess).collect();
     let mut stream = connect(postern.address);
@@ -256,7 +265,11 @@ fn guesses_at_line_rate_cost_the_guessed_one_nothing() {
     std::io::Write::write_all(&mut stream, &octets).expect("it takes guesses");
     stream.shutdown(std::net::Shutdown::Write).expect("we end our side");
     let heard = heard.join().expect("it reads");
-    assert!(heard.answers.iter().all(|answer| matches!(answer.status, 401 | 429)), "{}", heard.told());
+    assert!(
+        heard.answers.iter().all(|answer| matches!(answer.status, 401 | 429)),
+        "{}",
+        heard.told()
+    );
     assert_eq!(upstream.connections(), 0);
     ci.client.get(TARGET).ok(200);
 }

@@ -1,7 +1,8 @@
 //! Header fields: lines that readers split differently, names that are not quite ours, values that count once.
 
-use super::stand::{CALLER, Canonical, Content, SMUGGLED, Stand, TARGET};
-use super::stand::{ambiguous, forwarded, get, post};
+use super::canonical::{Canonical, Content};
+use super::rows::{CALLER, SMUGGLED, TARGET, ambiguous, forwarded, get, post};
+use super::stand::Stand;
 
 /// Heads whose lines end in two ways. `<caller>` stands for the fields of a caller.
 const LINES: [&str; 26] = [
@@ -155,17 +156,32 @@ fn a_control_octet_anywhere_in_a_head_is_refused() {
         let line = |before: &str, behind: &str| [before.as_bytes(), &[octet], behind.as_bytes()].concat();
         let mut rows = vec![
             ambiguous(format!("{octet:#x} in a name"), get(TARGET, line("X", "A: b\r\n"))),
-            ambiguous(format!("{octet:#x} in a target"), get(line("/orgs/acme/env", "-types"), "")),
+            ambiguous(
+                format!("{octet:#x} in a target"),
+                get(line("/orgs/acme/env", "-types"), ""),
+            ),
             ambiguous(
                 format!("{octet:#x} in a query"),
                 get(line("/orgs/acme/env-types?a", "b"), ""),
             ),
-            ambiguous(format!("{octet:#x} in a method"), line("G", &format!("ET {TARGET} HTTP/1.1\r\n{CALLER}\r\n"))),
+            ambiguous(
+                format!("{octet:#x} in a method"),
+                line("G", &format!("ET {TARGET} HTTP/1.1\r\n{CALLER}\r\n")),
+            ),
         ];
         if octet != b'\t' {
-            rows.push(ambiguous(format!("{octet:#x} in a value"), get(TARGET, line("X-A: b", "c\r\n"))));
-            rows.push(ambiguous(format!("{octet:#x} behind a value"), get(TARGET, line("X-A: b", "\r\n"))));
-            rows.push(ambiguous(format!("{octet:#x} before a value"), get(TARGET, line("X-A:", "b\r\n"))));
+            rows.push(ambiguous(
+                format!("{octet:#x} in a value"),
+                get(TARGET, line("X-A: b", "c\r\n")),
+            ));
+            rows.push(ambiguous(
+                format!("{octet:#x} behind a value"),
+                get(TARGET, line("X-A: b", "\r\n")),
+            ));
+            rows.push(ambiguous(
+                format!("{octet:#x} before a value"),
+                get(TARGET, line("X-A:", "b\r\n")),
+            ));
         }
         rows
     });
@@ -190,13 +206,21 @@ fn a_name_that_is_no_token_is_refused() {
 fn a_value_that_is_a_request_stays_a_value() {
     let line = SMUGGLED.lines().next().expect("it has one");
     let rows = [
-        forwarded("in a field that goes on", get(TARGET, format!("User-Agent: {line}\r\n")), {
-            Canonical::get(TARGET).with("user-agent", line)
-        }),
-        forwarded("in a field that does not", get(TARGET, format!("X-A: {line}\r\n")), Canonical::get(TARGET)),
-        forwarded("encoded", get(format!("{TARGET}?a=%0d%0aX-A:%20b"), ""), {
-            Canonical::get(format!("{TARGET}?a=%0d%0aX-A:%20b"))
-        }),
+        forwarded(
+            "in a field that goes on",
+            get(TARGET, format!("User-Agent: {line}\r\n")),
+            Canonical::get(TARGET).with("user-agent", line),
+        ),
+        forwarded(
+            "in a field that does not",
+            get(TARGET, format!("X-A: {line}\r\n")),
+            Canonical::get(TARGET),
+        ),
+        forwarded(
+            "encoded",
+            get(format!("{TARGET}?a=%0d%0aX-A:%20b"), ""),
+            Canonical::get(format!("{TARGET}?a=%0d%0aX-A:%20b")),
+        ),
     ];
     Stand::start(&[]).holds(rows);
 }
@@ -212,7 +236,10 @@ fn connection_takes_nothing_of_ours_away() {
     let body = Canonical::post(Content::Length(b"hello".to_vec()));
     let rows = NAMED.iter().flat_map(|named| {
         let alone = get(TARGET, format!("Connection: {named}\r\n"));
-        let before = get(TARGET, format!("Connection: {named}\r\nFrom: s-forged\r\nPostern-Identity: forged\r\n"));
+        let before = get(
+            TARGET,
+            format!("Connection: {named}\r\nFrom: s-forged\r\nPostern-Identity: forged\r\n"),
+        );
         [
             forwarded(*named, alone, Canonical::get(TARGET)),
             forwarded(format!("with forged ones: {named}"), before, Canonical::get(TARGET)),
@@ -242,7 +269,11 @@ fn a_field_that_counts_once_and_comes_twice_is_refused() {
 
 #[test]
 fn a_field_that_is_a_list_is_forwarded_whole_and_in_order() {
-    let rows = [("Accept", "accept"), ("Accept-Language", "accept-language"), ("Cache-Control", "cache-control")];
+    let rows = [
+        ("Accept", "accept"),
+        ("Accept-Language", "accept-language"),
+        ("Cache-Control", "cache-control"),
+    ];
     let rows = rows.map(|(name, lower)| {
         let canonical = Canonical::get(TARGET).with(lower, "a, b").with(lower, "c");
         forwarded(name, get(TARGET, format!("{name}: a, b\r\n{name}: c\r\n")), canonical)

@@ -1,7 +1,8 @@
 //! Where a request ends: lengths, codings and versions. Two readers who disagree here see two different requests.
 
-use super::stand::{CALLER, Canonical, Content, READ_UPLOAD, Row, SMUGGLED, Stand, TARGET, UPLOAD};
-use super::stand::{ambiguous, forwarded, get, post, refused};
+use super::canonical::{Canonical, Content};
+use super::rows::{CALLER, READ_UPLOAD, Row, SMUGGLED, TARGET, UPLOAD, ambiguous, forwarded, get, post, refused};
+use super::stand::Stand;
 
 /// Length and coding together, whatever either says: RFC 9112 §6.3, §11.2.
 const BOTH: [&str; 12] = [
@@ -195,7 +196,12 @@ fn a_version_that_is_not_1_0_or_1_1_is_refused() {
 
 #[test]
 fn a_framing_that_is_none_leaves_a_request_without_a_body() {
-    let rows = ["Transfer_Encoding: chunked\r\n", "X-Content-Length: 99\r\n", "TE: chunked\r\n"].map(|lines| {
+    let rows = [
+        "Transfer_Encoding: chunked\r\n",
+        "X-Content-Length: 99\r\n",
+        "TE: chunked\r\n",
+    ]
+    .map(|lines| {
         // What follows is the next request, and is read as nothing else.
         forwarded(lines, get(TARGET, lines), Canonical::get(TARGET))
     });
@@ -227,7 +233,12 @@ fn a_framing_that_has_one_reading_is_forwarded_in_one_form() {
             Canonical::post(chunked.clone()),
         )
     });
-    let lengths = ["Content-Length: 5\r\n", "content-length:5\r\n", "CONTENT-LENGTH: \t5 \r\n", "Content-Length: 005\r\n"];
+    let lengths = [
+        "Content-Length: 5\r\n",
+        "content-length:5\r\n",
+        "CONTENT-LENGTH: \t5 \r\n",
+        "Content-Length: 005\r\n",
+    ];
     let lengths = lengths.map(|lines| {
         let canonical = Canonical::post(Content::Length(b"hello".to_vec()));
         forwarded(lines, post(lines, "hello"), canonical)
@@ -248,8 +259,16 @@ fn a_request_whose_head_does_not_fit_is_refused_before_anything_is_decided() {
         refused("a long name", get(TARGET, &name), &["fields-too-large"]),
         refused("a long target", get(&target, ""), &["target-too-long"]),
         refused("a huge target", get(&huge, ""), &["target-too-long"]),
-        refused("no end of the target", "GET /".to_owned() + &"a".repeat(99 * 1024), &["target-too-long"]),
-        refused("no end of the fields", get(TARGET, &many[..many.len() - 2]).repeat(9), &["fields-too-large"]),
+        refused(
+            "no end of the target",
+            "GET /".to_owned() + &"a".repeat(99 * 1024),
+            &["target-too-long"],
+        ),
+        refused(
+            "no end of the fields",
+            get(TARGET, &many[..many.len() - 2]).repeat(9),
+            &["fields-too-large"],
+        ),
     ];
     Stand::start(&[]).holds(rows);
 }

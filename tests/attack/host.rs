@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::stand::{Canonical, Row, Stand, TARGET};
-use super::stand::{ambiguous, forwarded, refused};
+use super::canonical::Canonical;
+use super::rows::{Row, TARGET, ambiguous, forwarded, refused};
+use super::stand::Stand;
 use crate::harness::raw::{Cut, send_cut};
 use crate::harness::upstream::Upstream;
 
@@ -96,7 +97,9 @@ fn a_host_that_is_missing_doubled_or_none_is_refused() {
 fn a_host_without_which_http_1_0_goes_on_is_still_looked_at() {
     let line = format!("GET {TARGET} HTTP/1.0\r\nAuthorization: Bearer <token>\r\n");
     // A request of that version may name none.
-    let named = HOSTS.iter().filter(|host| !host.is_empty() && !host.starts_with(b"X-Host"));
+    let named = HOSTS
+        .iter()
+        .filter(|host| !host.is_empty() && !host.starts_with(b"X-Host"));
     let rows = named.map(|host| ambiguous(host, [line.as_bytes(), host, b"\r\n"].concat()).last());
     Stand::start(&[]).holds(rows);
 }
@@ -179,11 +182,25 @@ fn no_caller_chooses_who_is_asked() {
         format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n"),
     ];
     for head in &heads {
-        let octets = format!("{head}Authorization: Bearer {}\r\nConnection: close\r\n\r\n", stand.token);
+        let octets = format!(
+            "{head}Authorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            stand.token
+        );
         let heard = send_cut(stand.postern.address, octets.as_bytes(), Cut::Whole, false);
-        assert_eq!((heard.answers.len(), heard.ended), (1, true), "{head}: {}", heard.told());
+        assert_eq!(
+            (heard.answers.len(), heard.ended),
+            (1, true),
+            "{head}: {}",
+            heard.told()
+        );
     }
     assert_eq!(decoy.connections(), 0);
     let own = stand.upstream.address.to_string();
-    assert!(stand.upstream.received().iter().all(|received| received.values("host") == [&own]));
+    assert!(
+        stand
+            .upstream
+            .received()
+            .iter()
+            .all(|received| received.values("host") == [&own])
+    );
 }

@@ -1,36 +1,13 @@
 //! How it is asked for: methods that nobody has, and those that a header field or a query would make of them.
 
-use super::stand::{CALLER, Canonical, Content, Stand, TARGET, UPLOAD};
-use super::stand::{ambiguous, forwarded, get, refused};
+use super::canonical::{Canonical, Content};
+use super::rows::{CALLER, TARGET, UPLOAD, ambiguous, forwarded, get, refused};
+use super::stand::Stand;
 
 /// Methods that are tokens, and none of ours.
 const UNKNOWN: [&str; 26] = [
-    "TRACE",
-    "TRACK",
-    "DEBUG",
-    "PROPFIND",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "SEARCH",
-    "QUERY",
-    "PURGE",
-    "LINK",
-    "BREW",
-    "PRI",
-    "get",
-    "Get",
-    "gET",
-    "post",
-    "delete",
-    "Delete",
-    "GETT",
-    "GE",
-    "G",
-    "GET!",
-    "*",
-    "DELETE~",
+    "TRACE", "TRACK", "DEBUG", "PROPFIND", "MKCOL", "COPY", "MOVE", "LOCK", "SEARCH", "QUERY", "PURGE", "LINK", "BREW",
+    "PRI", "get", "Get", "gET", "post", "delete", "Delete", "GETT", "GE", "G", "GET!", "*", "DELETE~",
 ];
 
 /// Methods that are no tokens.
@@ -75,7 +52,11 @@ fn a_method_that_no_operation_has_is_refused() {
     let long = "X".repeat(40);
     let long = refused("a long one", with_method(long.as_bytes(), TARGET), &["method-unknown"]);
     let endless = "X".repeat(100_000);
-    let endless = refused("no end", with_method(endless.as_bytes(), TARGET), &["request-ambiguous", "target-too-long"]);
+    let endless = refused(
+        "no end",
+        with_method(endless.as_bytes(), TARGET),
+        &["request-ambiguous", "target-too-long"],
+    );
     Stand::start(&[]).holds(rows.into_iter().chain([long, endless]));
 }
 
@@ -87,7 +68,16 @@ fn a_method_that_is_no_token_is_refused() {
 
 #[test]
 fn connect_is_refused_in_every_form() {
-    let targets = ["127.0.0.1:22", "a:443", "[::1]:22", TARGET, "http://a/", "*", ":22", "a"];
+    let targets = [
+        "127.0.0.1:22",
+        "a:443",
+        "[::1]:22",
+        TARGET,
+        "http://a/",
+        "*",
+        ":22",
+        "a",
+    ];
     let rows = targets.iter().flat_map(|target| {
         ["", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n"].map(|lines| {
             let octets = format!("CONNECT {target} HTTP/1.1\r\n{CALLER}{lines}\r\n");
@@ -101,10 +91,13 @@ fn connect_is_refused_in_every_form() {
 
 #[test]
 fn a_method_that_the_path_does_not_have_is_refused() {
-    let rows = ["PUT", "PATCH", "DELETE", "OPTIONS"].map(|method| {
-        refused(method, with_method(method.as_bytes(), TARGET), &["method-not-allowed"])
-    });
-    let star = refused("OPTIONS *", with_method(b"OPTIONS", "*"), &["request-ambiguous", "operation-unknown"]);
+    let rows = ["PUT", "PATCH", "DELETE", "OPTIONS"]
+        .map(|method| refused(method, with_method(method.as_bytes(), TARGET), &["method-not-allowed"]));
+    let star = refused(
+        "OPTIONS *",
+        with_method(b"OPTIONS", "*"),
+        &["request-ambiguous", "operation-unknown"],
+    );
     Stand::start(&[]).holds(rows.into_iter().chain([star]));
 }
 

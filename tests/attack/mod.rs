@@ -5,18 +5,20 @@
 //! else reaches the orchestrator, that what does is what was decided on, and that each answer is logged and counted once.
 //!
 //! # Layout
-//! - [`stand`]: the gateway under attack; rows, and how they are checked.
+//! - [`rows`], [`canonical`], [`stand`]: what an attack is, what may come of it, and the gateway under attack.
 //! - [`framing`], [`bodies`]: where a request ends.
 //! - [`fields`], [`host`], [`target`], [`methods`], [`credentials`]: what it says.
 //! - [`slow`], [`connections`]: what it holds on to.
 
 mod bodies;
+mod canonical;
 mod connections;
 mod credentials;
 mod fields;
 mod framing;
 mod host;
 mod methods;
+mod rows;
 mod slow;
 mod stand;
 mod target;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::stand::{CALLER, READ_UPLOAD, Stand, TARGET, UPLOAD};
+use super::rows::{CALLER, READ_UPLOAD, TARGET, UPLOAD};
+use super::stand::Stand;
 use crate::harness::client::{Request, connect};
 use crate::harness::postern::Postern;
 use crate::harness::raw::{Heard, hear};
@@ -42,7 +43,9 @@ fn drip(mut stream: TcpStream, octets: &[u8]) -> Heard {
 fn begin_and_drip(stand: &Stand, first: &str, rest: &[u8]) -> Heard {
     let mut stream = connect(stand.postern.address);
     stream.set_nodelay(true).expect("a stream has that option");
-    stream.write_all(&stand.fill(first.as_bytes())).expect("it takes octets");
+    stream
+        .write_all(&stand.fill(first.as_bytes()))
+        .expect("it takes octets");
     drip(stream, rest)
 }
 
@@ -59,7 +62,12 @@ fn a_head_that_comes_octet_by_octet_is_refused_in_time() {
     ];
     for (name, head) in &heads {
         let heard = begin_and_drip(&stand, head, b"a");
-        assert_eq!((heard.answers.len(), heard.ended), (1, true), "{name}: {}", heard.told());
+        assert_eq!(
+            (heard.answers.len(), heard.ended),
+            (1, true),
+            "{name}: {}",
+            heard.told()
+        );
         stand.postern.assert_refused(&heard.answers[0], "header-timeout");
         let heard = begin_and_drip(&stand, &format!("{whole}{head}"), b"a");
         let statuses: Vec<u16> = heard.answers.iter().map(|answer| answer.status).collect();
@@ -77,17 +85,29 @@ fn a_connection_on_which_nothing_begins_ends_without_a_word() {
         stream.write_all(octets.as_bytes()).expect("it takes octets");
         let heard = hear(stream);
         assert!(heard.ended, "{}", heard.told());
-        assert!(heard.answers.iter().all(|answer| answer.status == 408), "{}", heard.told());
+        assert!(
+            heard.answers.iter().all(|answer| answer.status == 408),
+            "{}",
+            heard.told()
+        );
     }
 }
 
 #[test]
 fn a_body_that_must_be_read_and_comes_octet_by_octet_is_refused_in_time() {
     let stand = Stand::start(&["--body-timeout-ms", "400"]);
-    for lines in ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nfffff\r\n"] {
+    for lines in [
+        "Content-Length: 100000\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
+    ] {
         let head = format!("POST {READ_UPLOAD} HTTP/1.1\r\n{CALLER}{lines}");
         let heard = begin_and_drip(&stand, &head, b" ");
-        assert_eq!((heard.answers.len(), heard.ended), (1, true), "{lines}: {}", heard.told());
+        assert_eq!(
+            (heard.answers.len(), heard.ended),
+            (1, true),
+            "{lines}: {}",
+            heard.told()
+        );
         stand.postern.assert_refused(&heard.answers[0], "body-timeout");
     }
     assert_eq!(stand.upstream.connections(), 0);
@@ -95,7 +115,12 @@ fn a_body_that_must_be_read_and_comes_octet_by_octet_is_refused_in_time() {
 
 #[test]
 fn a_streamed_body_that_stops_is_refused_and_the_orchestrators_connection_freed() {
-    let stand = Stand::start(&["--upstream-first-byte-timeout-ms", "400", "--body-idle-timeout-ms", "400"]);
+    let stand = Stand::start(&[
+        "--upstream-first-byte-timeout-ms",
+        "400",
+        "--body-idle-timeout-ms",
+        "400",
+    ]);
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     let bodies = [
         "Content-Length: 100\r\n\r\nhello".to_owned(),
@@ -108,11 +133,21 @@ fn a_streamed_body_that_stops_is_refused_and_the_orchestrators_connection_freed(
         let octets = stand.fill(format!("POST {UPLOAD} HTTP/1.1\r\n{CALLER}{body}").as_bytes());
         stream.write_all(&octets).expect("it takes octets");
         let heard = hear(stream);
-        assert_eq!((heard.answers.len(), heard.ended), (1, true), "{body}: {}", heard.told());
+        assert_eq!(
+            (heard.answers.len(), heard.ended),
+            (1, true),
+            "{body}: {}",
+            heard.told()
+        );
         stand.postern.assert_refused(&heard.answers[0], "body-timeout");
     }
-    eventually("the end of all connections", || (stand.upstream.open() == 0).then_some(()));
-    assert_eq!((stand.upstream.received().len(), stand.upstream.broken().len()), (0, bodies.len()));
+    eventually("the end of all connections", || {
+        (stand.upstream.open() == 0).then_some(())
+    });
+    assert_eq!(
+        (stand.upstream.received().len(), stand.upstream.broken().len()),
+        (0, bodies.len())
+    );
 }
 
 #[test]
@@ -129,7 +164,9 @@ fn a_chunk_without_an_end_takes_no_memory_and_is_never_completed() {
     let grown = stand.postern.process.resident_kib().saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "{grown} KiB");
     drop(stream);
-    eventually("the end of all connections", || (stand.upstream.open() == 0).then_some(()));
+    eventually("the end of all connections", || {
+        (stand.upstream.open() == 0).then_some(())
+    });
     assert_eq!((stand.upstream.received().len(), stand.upstream.broken().len()), (0, 1));
 }
 
@@ -144,7 +181,9 @@ fn an_answer_that_nobody_reads_is_not_piled_up() {
         let counted = Arc::clone(&counted);
         Reply::Raw(Box::new(move |stream| {
             let part = vec![b'a'; 1 << 16];
-            let mut alive = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").is_ok();
+            let mut alive = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+                .is_ok();
             while alive {
                 alive = stream.write_all(&part).is_ok();
                 counted.fetch_add(part.len(), Ordering::SeqCst);

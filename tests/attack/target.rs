@@ -1,7 +1,8 @@
 //! What is asked for: paths that others would tidy up, decode, cut or fold, and then read as another one.
 
-use super::stand::{Canonical, Content, READ_UPLOAD, Stand, TARGET};
-use super::stand::{ambiguous, forwarded, get, refused};
+use super::canonical::{Canonical, Content};
+use super::rows::{CALLER, READ_UPLOAD, TARGET, ambiguous, forwarded, get, refused};
+use super::stand::Stand;
 use crate::harness::raw::{Cut, send_cut};
 
 /// Paths that are not in their one form. Each could be read as one that is there.
@@ -211,23 +212,31 @@ fn a_request_line_with_other_spaces_is_refused() {
         "GET",
         "GET /orgs/acme/env-types",
     ];
-    let rows = lines.map(|line| ambiguous(line, format!("{line}\r\n{}\r\n", super::stand::CALLER)));
+    let rows = lines.map(|line| ambiguous(line, format!("{line}\r\n{}\r\n", CALLER)));
     Stand::start(&[]).holds(rows);
 }
 
 #[test]
 fn a_slash_in_an_identifier_is_forwarded_octet_for_octet_and_only_where_it_may_be() {
     let put = |value: &str| {
-        let head = format!("PUT /orgs/acme/resources/types/{value} HTTP/1.1\r\n{}", super::stand::CALLER);
+        let head = format!("PUT /orgs/acme/resources/types/{value} HTTP/1.1\r\n{}", CALLER);
         head + "Content-Length: 2\r\n\r\n{}"
     };
     let reasons = &["request-ambiguous", "operation-unknown", "method-not-allowed"];
     let rows = QUALIFIED.map(|value| refused(value, put(value), reasons));
     let kept = ["acme%2Fmy-type", "acme%2fmy-type", "my-type", "a%2Fb%2fc"].map(|value| {
         let target = format!("/orgs/acme/resources/types/{value}");
-        forwarded(value, put(value), Canonical::new("PUT", target, Content::Length(b"{}".to_vec())))
+        forwarded(
+            value,
+            put(value),
+            Canonical::new("PUT", target, Content::Length(b"{}".to_vec())),
+        )
     });
-    let elsewhere = ["/orgs/acme%2Fapps", "/orgs/acme/apps/shop%2Fenvs", "/orgs/acme/env-types/a%2Fb"];
+    let elsewhere = [
+        "/orgs/acme%2Fapps",
+        "/orgs/acme/apps/shop%2Fenvs",
+        "/orgs/acme/env-types/a%2Fb",
+    ];
     let elsewhere = elsewhere.map(|path| refused(path, get(path, ""), reasons));
     Stand::start(&[]).holds(rows.into_iter().chain(kept).chain(elsewhere));
 }
@@ -263,11 +272,22 @@ fn a_query_is_forwarded_octet_for_octet_and_is_no_path() {
 #[test]
 fn whoever_has_no_token_learns_nothing_of_paths() {
     let stand = Stand::start(&[]);
-    for path in ["/nothing", "/orgs/acme/apps/../apps", TARGET, READ_UPLOAD, "//", "/orgs/other/env-types"] {
+    for path in [
+        "/nothing",
+        "/orgs/acme/apps/../apps",
+        TARGET,
+        READ_UPLOAD,
+        "//",
+        "/orgs/other/env-types",
+    ] {
         let octets = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         for cut in Cut::ALL {
             let heard = send_cut(stand.postern.address, octets.as_bytes(), cut, false);
-            assert_eq!(heard.answers[0].refusal(), (401, "unauthenticated".to_owned()), "{path}");
+            assert_eq!(
+                heard.answers[0].refusal(),
+                (401, "unauthenticated".to_owned()),
+                "{path}"
+            );
         }
     }
     assert_eq!(stand.upstream.connections(), 0);

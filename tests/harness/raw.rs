@@ -44,7 +44,10 @@ impl Heard {
     /// Returns the statuses and reasons, and how the connection ended, as a text.
     pub(crate) fn told(&self) -> String {
         let answers: Vec<(u16, String)> = self.answers.iter().map(Answer::refusal).collect();
-        format!("{answers:?}, {}", if self.ended { "ended" } else { "left open or broken" })
+        format!(
+            "{answers:?}, {}",
+            if self.ended { "ended" } else { "left open or broken" }
+        )
     }
 }
 
