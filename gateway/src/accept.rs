@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout_at};
 
+use crate::connection::Connection;
 use crate::fields::{FIELDS_BYTES_MAX, FIELDS_MAX};
 use crate::operation::TARGET_BYTES_MAX;
 use crate::request::serve;
@@ -99,9 +100,13 @@ async fn connection(
         return;
     }
     let header_timeout = worker.shared.settings.limits.header_timeout;
+    let about = Rc::new(Connection {
+        source: peer.ip(),
+        secure: false,
+    });
     let service = service_fn(move |request| {
-        let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(serve(worker, peer, request).await) }
+        let (worker, about) = (Rc::clone(&worker), Rc::clone(&about));
+        async move { Ok::<_, Infallible>(serve(worker, about, request).await) }
     });
     let mut builder = http1::Builder::new();
     // Without a timer hyper has no header timeout at all.

@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -32,7 +32,8 @@ pub(crate) struct AccessRecord {
     pub(crate) decision_id: (u64, u64),
     pub(crate) at_ms: i64,
     pub(crate) started: Instant,
-    pub(crate) peer: SocketAddr,
+    /// Where the caller is.
+    pub(crate) source: IpAddr,
     pub(crate) method: Method,
     pub(crate) target: Uri,
     pub(crate) operation: Option<Arc<Operation>>,
@@ -176,7 +177,7 @@ fn write_line(sink: &mut impl Write, stamp: &mut Stamp, record: &AccessRecord) -
         bytes: record.bytes,
         complete: record.complete,
         duration_us: u64::try_from(record.took.as_micros()).unwrap_or(u64::MAX),
-        peer: record.peer.ip().to_string(),
+        peer: record.source.to_string(),
         detail: record.detail.as_deref(),
     };
     serde_json::to_writer(&mut *sink, &line)?;

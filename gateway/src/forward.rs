@@ -1,6 +1,5 @@
 //! Forward: the request to the upstream, built from what was permitted, and the upstream's answer.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,9 +13,11 @@ use hyper::client::conn::http1::SendRequest;
 
 use crate::authorize::Permit;
 use crate::body::{Progress, RequestBody};
+use crate::connection::Connection;
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
+use crate::streams::Registered;
 use crate::upstream::Pool;
 use crate::worker::Worker;
 
@@ -37,18 +38,18 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    body: GatheredBody,
+    (body, registered): (GatheredBody, Option<&Registered>),
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
         Server::Admin => &worker.admin,
     };
-    let Received { parts, peer, .. } = received;
+    let Received { parts, connection, .. } = received;
     let (body, progress) = match body {
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
         GatheredBody::Unread(incoming) => {
-            let progress = Progress::begin();
+            let progress = Progress::begin(registered.map(|own| Rc::clone(own.stream())));
             (RequestBody::Streamed(incoming, Rc::clone(&progress)), Some(progress))
         }
     };
@@ -57,8 +58,14 @@ pub(crate) async fn forward(
     *request.uri_mut() = target(pool, permit, parts.uri.query())?;
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, peer, &mut request);
-    let (response, sender) = pool.send(request, progress.as_deref()).await?;
+    add_forwarding_fields(parts, connection, &mut request);
+    // What may have been done is waited for: its effects must reach the store.
+    let may_end = || parts.method.is_safe() || progress.as_ref().is_some_and(|progress| !progress.is_complete());
+    let sending = pool.send(request, progress.as_deref());
+    let (response, sender) = match registered {
+        Some(registered) => registered.unless_cut(sending, may_end).await?,
+        None => sending.await?,
+    };
     Ok(UpstreamAnswer {
         response,
         connection: Lease {
@@ -153,13 +160,13 @@ fn add_own_fields(
     Ok(())
 }
 
-fn add_forwarding_fields(parts: &Parts, peer: SocketAddr, request: &mut Request<RequestBody>) {
+fn add_forwarding_fields(parts: &Parts, connection: &Connection, request: &mut Request<RequestBody>) {
     let fields = request.headers_mut();
     // An address is printable ASCII.
-    if let Ok(address) = HeaderValue::try_from(peer.ip().to_string()) {
+    if let Ok(address) = HeaderValue::try_from(connection.source.to_string()) {
         fields.insert(FORWARDED_FOR, address);
     }
-    fields.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    fields.insert(FORWARDED_PROTO, HeaderValue::from_static(connection.scheme()));
     if let Some(host) = parts.headers.get(header::HOST) {
         fields.insert(FORWARDED_HOST, host.clone());
     }

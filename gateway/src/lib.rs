@@ -3,12 +3,14 @@
 //! # Layout
 //! In the order in which a request meets them:
 //! - [`accept`]: listeners and connections.
+//! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
 //! - [`authenticate`]: who asks.
 //! - [`limit`]: how often they may.
 //! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
 //! - [`authorize`]: whether they may; makes the permit.
+//! - [`streams`]: whether they still may, for as long as it takes.
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
@@ -33,6 +35,7 @@ mod authenticate;
 mod authorize;
 mod body;
 mod bounded;
+mod connection;
 mod effects;
 mod facts;
 mod fields;
@@ -44,6 +47,7 @@ mod metrics;
 mod operation;
 mod request;
 mod start;
+mod streams;
 mod sync;
 mod worker;
 

@@ -23,6 +23,7 @@ use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::settings::Settings;
+use crate::streams;
 use crate::sync;
 use crate::upstream::Pool;
 use crate::worker::{Shared, Worker};
@@ -178,6 +179,7 @@ impl Gateway {
             workers.push(start_thread(name, move |runtime| {
                 let serving = async move {
                     let worker = Rc::new(Worker::new(shared, policies, counters));
+                    tokio::task::spawn_local(streams::watch(Rc::clone(&worker)));
                     accept::accept(worker, listener, phases, connections_max).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);

@@ -14,6 +14,7 @@ use crate::fields::ForwardedFields;
 use crate::identity::{Identities, Signer};
 use crate::metrics::Counters;
 use crate::settings::Settings;
+use crate::streams::Streams;
 use crate::upstream::Pool;
 
 /// What all workers share. Nothing in it is locked while work is done.
@@ -34,6 +35,7 @@ pub(crate) struct Worker {
     pub(crate) orchestrator: Rc<Pool>,
     pub(crate) admin: Rc<Pool>,
     pub(crate) identities: Identities,
+    pub(crate) streams: Rc<Streams>,
     pub(crate) counters: Arc<Counters>,
     decision_ids: DecisionIds,
 }
@@ -52,6 +54,7 @@ impl Worker {
             shared,
             policies,
             identities: Identities::new(),
+            streams: Streams::new(),
             counters,
             decision_ids: DecisionIds {
                 worker: rand::random(),
