@@ -6,17 +6,19 @@
 mod keys;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
+use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
 use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
@@ -34,6 +36,8 @@ pub(crate) struct Edge {
     pub(crate) workers: usize,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
+    pub(crate) http2_cleartext: bool,
+    pub(crate) front: Front,
     pub(crate) default_env_type: String,
     pub(crate) remember_verdicts: bool,
     pub(crate) limits: Limits,
@@ -252,6 +256,8 @@ impl Reading {
             workers,
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
+            http2_cleartext: self.parsed("http2_cleartext", "true or false", false),
+            front: self.front(),
             default_env_type: self.text("default_env_type"),
             remember_verdicts: self.parsed("remember_verdicts", "true or false", true),
             limits: self.limits(),
@@ -265,16 +271,75 @@ impl Reading {
     }
 
     fn limits(&mut self) -> Limits {
-        let per_second = self.parsed("subject_requests_per_second", "a number of requests", 0);
-        let burst = self.parsed("subject_burst", "a number of requests", 1);
         Limits {
-            connections_max: self.parsed("connections_max", "a number of connections", 1),
-            subject_rate: (per_second > 0).then_some(Rate { per_second, burst }),
+            connections_max: self.at_least_one("connections_max", "connections"),
+            connections_per_source_max: self.at_least_one("connections_per_source_max", "connections"),
+            streams_per_connection_max: self.at_least_one("streams_per_connection_max", "streams"),
+            requests_in_flight_max: self.at_least_one("requests_in_flight_max", "requests"),
+            subject_rate: self.rate("subject_requests_per_second", "subject_burst"),
+            token_rate: self.rate("token_requests_per_second", "token_burst"),
+            source_rate: self.rate("source_requests_per_second", "source_burst"),
+            invalid_credentials_rate: self.rate("invalid_credentials_per_second", "invalid_credentials_burst"),
+            target_bytes_max: self.at_least_one("target_bytes_max", "octets"),
+            fields_bytes_max: self.at_least_one("header_bytes_max", "octets"),
+            fields_max: self.at_least_one("header_fields_max", "fields"),
+            handshake_timeout: self.milliseconds("handshake_timeout_ms"),
+            idle_timeout: self.milliseconds("idle_timeout_ms"),
+            send_timeout: self.milliseconds("send_timeout_ms"),
             header_timeout: self.milliseconds("header_timeout_ms"),
             body_timeout: self.milliseconds("body_timeout_ms"),
             read_body_bytes_max: self.parsed("read_body_bytes_max", "a number of octets", 0),
             data_age_max: self.milliseconds("data_age_max_ms"),
         }
+    }
+
+    /// Reads a rate; none when it is 0 a second.
+    fn rate(&mut self, per_second: &str, burst: &str) -> Option<Rate> {
+        let per_second = self.parsed(per_second, "a number of times a second", 0);
+        let burst = self.at_least_one(burst, "times");
+        (per_second > 0).then_some(Rate { per_second, burst })
+    }
+
+    fn at_least_one<T: std::str::FromStr + PartialEq + From<u8>>(&mut self, name: &str, of: &str) -> T {
+        let number = self.parsed(name, &format!("a number of {of}"), T::from(1));
+        if number == T::from(0) {
+            self.errors.push(format!("{name}: 0 would never let anything happen"));
+        }
+        number
+    }
+
+    fn front(&mut self) -> Front {
+        let mut trusted = Vec::new();
+        for network in list(&self.text("trusted_proxies")) {
+            // A bare address is the network of itself.
+            let read = network.parse().or_else(|_| network.parse::<IpAddr>().map(IpNet::from));
+            match read {
+                Ok(network) => trusted.push(network),
+                Err(_invalid) => self.errors.push(format!(
+                    "trusted_proxies: {network:?} is not a network such as 10.0.0.0/8"
+                )),
+            }
+        }
+        let front = Front {
+            proxy_protocol: self.parsed("proxy_protocol", "true or false", false),
+            source_field: match self.text("source_field").as_str() {
+                "none" => SourceField::None,
+                "x-forwarded-for" => SourceField::XForwardedFor,
+                "forwarded" => SourceField::Forwarded,
+                other => {
+                    self.errors.push(format!(
+                        "source_field: {other:?} is not x-forwarded-for, forwarded or none"
+                    ));
+                    SourceField::None
+                }
+            },
+            trusted,
+        };
+        if front.trusted.is_empty() && (front.proxy_protocol || front.source_field != SourceField::None) {
+            self.errors
+                .push("proxy_protocol and source_field need trusted_proxies: nobody else is believed".to_owned());
+        }
+        front
     }
 
     fn hosts(&mut self) -> Hosts {

@@ -3,11 +3,15 @@
 //! # Layout
 //! In the order in which a request meets them:
 //! - [`accept`]: listeners and connections.
+//! - [`sources`]: how many connections there may be.
+//! - [`protocol`], [`socket`], [`front`]: from a connection to requests.
+//! - [`wire`], [`strict_stream`]: octets of HTTP/1.1, read in one way only.
+//! - [`frames`]: frames of HTTP/2, counted.
 //! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
 //! - [`authenticate`]: who asks.
-//! - [`limit`]: how often they may.
+//! - [`load`], [`limit`]: how much and how often they may.
 //! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
 //! - [`authorize`]: whether they may; makes the permit.
 //! - [`streams`]: whether they still may, for as long as it takes.
@@ -22,11 +26,13 @@
 //! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
 
 pub mod cache;
+pub mod front;
 pub mod identity;
 pub mod limit;
 pub mod refusal;
 pub mod settings;
 pub mod upstream;
+pub mod wire;
 
 mod accept;
 mod access_log;
@@ -41,13 +47,19 @@ mod facts;
 mod fields;
 mod files;
 mod forward;
+mod frames;
 mod journal;
 mod json_body;
+mod load;
 mod metrics;
 mod operation;
+mod protocol;
 mod request;
+mod socket;
+mod sources;
 mod start;
 mod streams;
+mod strict_stream;
 mod sync;
 mod worker;
 

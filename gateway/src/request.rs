@@ -1,7 +1,7 @@
 //! The path of a request, from its head to the answer. Each step takes what the step before it proved.
 
-use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -17,9 +17,10 @@ use crate::authenticate::{authenticate, look_up};
 use crate::authorize::{self, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
-use crate::connection::Connection;
+use crate::connection::{Busy, Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
+use crate::load;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
@@ -29,33 +30,45 @@ use crate::worker::Worker;
 /// Answers a request, whatever it is.
 ///
 /// A request that may change something runs to its end even when its caller goes away: what the orchestrator has done
-/// must reach the store.
+/// must reach the store. One that its connection has `refused` is refused.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     request: Request<Incoming>,
+    refused: Option<Reason>,
 ) -> Response<Body> {
     if request.method().is_safe() {
-        return handle(worker, connection, request).await;
+        return handle(worker, connection, request, refused).await;
     }
-    match tokio::task::spawn_local(handle(worker, connection, request)).await {
+    match tokio::task::spawn_local(handle(worker, connection, request, refused)).await {
         Ok(response) => response,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
 /// Answers a request, and sees to it that it is logged and counted once.
-async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
-    let in_flight = InFlight::begin(&worker);
+async fn handle(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+    refused: Option<Reason>,
+) -> Response<Body> {
+    let in_flight = InFlight::begin(&worker, &connection);
     let (parts, body) = request.into_parts();
-    let mut record = begin(&worker, connection.source, &parts);
+    let told = connection.fronted.then(|| told_origin(&worker, &connection, &parts));
+    let origin = told.as_ref().unwrap_or(&connection.origin);
+    let mut record = begin(&worker, origin, &parts);
     let received = Received {
         parts: &parts,
-        connection: &connection,
+        origin,
         at_ms: record.at_ms,
     };
     let mut registered = None;
-    match decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await {
+    let answered = match refused {
+        Some(reason) => Err(reason.into()),
+        None => decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await,
+    };
+    match answered {
         Ok(Answer::Whole(response)) => {
             let finished = Finished {
                 bytes: response.body().len() as u64,
@@ -100,7 +113,7 @@ async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request
 #[derive(Clone, Copy)]
 pub(crate) struct Received<'r> {
     pub(crate) parts: &'r Parts,
-    pub(crate) connection: &'r Connection,
+    pub(crate) origin: &'r Origin,
     /// When it arrived, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
 }
@@ -113,7 +126,8 @@ async fn decide_and_forward(
     (record, registered): (&mut AccessRecord, &mut Option<Registered>),
 ) -> Result<Answer, Refusal> {
     let parts = received.parts;
-    check_head(parts, &worker.shared.settings.hosts)?;
+    load::check(worker, received.origin)?;
+    check_head(parts, &worker.shared.settings)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
@@ -141,7 +155,7 @@ struct Permitted<'r> {
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
 async fn decide<'r>(
     worker: &Worker,
-    Received { parts, at_ms, .. }: Received<'r>,
+    Received { parts, origin, at_ms }: Received<'r>,
     body: Incoming,
     record: &mut AccessRecord,
 ) -> Result<Permitted<'r>, Refusal> {
@@ -159,13 +173,10 @@ async fn decide<'r>(
         }
     }
     check_age(worker, at_ms)?;
-    let caller = authenticate(&shared.cache, &parts.headers, at_ms)?;
+    let caller = authenticate(&shared.cache, &parts.headers, at_ms)
+        .map_err(|refusal| load::slow_guesses(worker, origin, refusal))?;
     record.identify(&caller);
-    if let Some(rate) = shared.settings.limits.subject_rate
-        && !caller.take_request(rate, at_ms)
-    {
-        return Err(Reason::TooManyRequests.into());
-    }
+    load::check_rates(worker, &caller, at_ms)?;
     let operation = operation?;
     if operation.operation.env_types == EnvTypes::None {
         return permit(
@@ -264,29 +275,46 @@ fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut Acces
 }
 
 /// A request that has begun and not ended, however it ends.
-struct InFlight(Rc<Worker>);
+struct InFlight {
+    worker: Rc<Worker>,
+    _busy: Busy,
+}
 
 impl InFlight {
-    fn begin(worker: &Rc<Worker>) -> Self {
+    fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
         worker.counters.begun();
-        Self(Rc::clone(worker))
+        Self {
+            worker: Rc::clone(worker),
+            _busy: connection.begin(),
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.counters.ended();
+        self.worker.counters.ended();
     }
 }
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-fn begin(worker: &Worker, source: IpAddr, parts: &Parts) -> AccessRecord {
+/// Where a request comes from, as the front proxy says it; from the front proxy itself when it does not.
+fn told_origin(worker: &Worker, connection: &Connection, parts: &Parts) -> Origin {
+    let own = &connection.origin;
+    let (address, secure) = worker.shared.settings.front.source(&parts.headers);
+    Origin {
+        address: address.unwrap_or(own.address),
+        source: address.map_or_else(|| Arc::clone(&own.source), |address| worker.shared.sources.of(address)),
+        secure: secure.unwrap_or(own.secure),
+    }
+}
+
+fn begin(worker: &Worker, origin: &Origin, parts: &Parts) -> AccessRecord {
     AccessRecord {
         decision_id: worker.next_decision_id(),
         at_ms: worker.shared.settings.clock.unix_ms(),
         started: Instant::now(),
-        source,
+        source: origin.address,
         method: parts.method.clone(),
         target: parts.uri.clone(),
         operation: None,

@@ -21,8 +21,10 @@ use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
+use crate::limit::TokenAllowances;
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
 use crate::upstream::Pool;
@@ -130,6 +132,7 @@ impl Gateway {
         } else {
             engine::Memory::Off
         };
+        let listeners_count = listeners.len().max(1);
         let policies = compile(listeners.len(), memory)?;
         let workers = listeners.into_iter().zip(policies);
         let workers = workers
@@ -137,6 +140,9 @@ impl Gateway {
             .collect();
         let shared = Arc::new(Shared {
             cache: Arc::new(Cache::new()),
+            sources: Sources::new(),
+            token_allowances: TokenAllowances::default(),
+            workers: listeners_count,
             signer: Signer::open(&settings.data.join("identity-key"))?,
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
             env_types: EnvTypesKnown::new(),
@@ -170,8 +176,6 @@ impl Gateway {
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
         start_control(Arc::clone(&self.shared), self.arrivals)?;
-        let connections_max = self.shared.settings.limits.connections_max.div_ceil(self.workers.len());
-        let connections_max = u32::try_from(connections_max).unwrap_or(u32::MAX);
         let mut workers = Vec::new();
         for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
@@ -180,7 +184,7 @@ impl Gateway {
                 let serving = async move {
                     let worker = Rc::new(Worker::new(shared, policies, counters));
                     tokio::task::spawn_local(streams::watch(Rc::clone(&worker)));
-                    accept::accept(worker, listener, phases, connections_max).await;
+                    accept::accept(worker, listener, phases).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
             })?);
@@ -232,6 +236,7 @@ impl Running {
             catalogue: Arc::clone(&self.shared.settings.catalogue),
             cache: Arc::clone(&self.shared.cache),
             clock: self.shared.settings.clock.clone(),
+            sources: Arc::clone(&self.shared.sources),
             workers: self.counters.clone(),
         }));
     }

@@ -12,8 +12,10 @@ use crate::effects::Effects;
 use crate::facts::EnvTypesKnown;
 use crate::fields::ForwardedFields;
 use crate::identity::{Identities, Signer};
+use crate::limit::TokenAllowances;
 use crate::metrics::Counters;
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::streams::Streams;
 use crate::upstream::Pool;
 
@@ -21,6 +23,10 @@ use crate::upstream::Pool;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) token_allowances: TokenAllowances,
+    /// How many workers there are: limits of the whole are divided by it.
+    pub(crate) workers: usize,
     pub(crate) signer: Signer,
     pub(crate) forwarded_fields: ForwardedFields,
     pub(crate) env_types: EnvTypesKnown,

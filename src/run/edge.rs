@@ -53,6 +53,8 @@ pub(super) fn prepare(edge: Edge, data: &Path, admin: &AdminService, listeners: 
             catalogue: edge.catalogue,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
+            http2_cleartext: edge.http2_cleartext,
+            front: edge.front,
             default_env_type: edge.default_env_type,
             remember_verdicts: edge.remember_verdicts,
             limits: edge.limits,

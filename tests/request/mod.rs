@@ -8,6 +8,8 @@ mod deadlines;
 mod facts;
 mod faults;
 mod forward;
+mod front;
+mod http2;
 mod identify;
 mod identity;
 mod limits;
