@@ -78,6 +78,9 @@ struct OperationEntry {
     /// Whether it needs no token.
     #[serde(default)]
     public: bool,
+    /// Protocols that a connection may be upgraded to.
+    #[serde(default)]
+    upgrade: Vec<String>,
 }
 
 impl<const COMMAND: u8> clap::FromArgMatches for Given<COMMAND> {
@@ -290,6 +293,8 @@ impl Reading {
             body_timeout: self.milliseconds("body_timeout_ms"),
             read_body_bytes_max: self.parsed("read_body_bytes_max", "a number of octets", 0),
             data_age_max: self.milliseconds("data_age_max_ms"),
+            upgrades_max: self.parsed("upgrades_max", "a number of connections", 0),
+            upgrade_idle: self.milliseconds("upgrade_idle_timeout_ms"),
         }
     }
 
@@ -436,7 +441,7 @@ impl OperationEntry {
         let mut operation =
             Operation::new(&self.method, &self.path, &self.id, &permission).map_err(|error| error.to_string())?;
         operation.public = self.public;
-        Ok(operation)
+        operation.upgrading(self.upgrade).map_err(|error| error.to_string())
     }
 }
 
@@ -544,5 +549,31 @@ mod tests {
             (added.operation.permission.as_str(), added.operation.public),
             ("pipeline.read", false)
         );
+    }
+
+    #[test]
+    fn an_upgrade_is_refused_where_requests_could_be_hidden_in_it() {
+        let operation = |method: &str, upgrade: &str| {
+            let (_file, given) = file(&format!(
+                "[[operations]]\nmethod = \"{method}\"\npath = \"/orgs/{{orgId}}/live\"\nid = \"events\"\n\
+                 permission = \"env.logs.read\"\nupgrade = {upgrade}\n",
+            ));
+            errors(given.with("upstream", "http://127.0.0.1:9"))
+        };
+        assert_eq!(operation("GET", r#"["WebSocket", "spdy/3.1"]"#), [""; 0]);
+        for (method, upgrade) in [
+            ("POST", r#"["websocket"]"#),
+            ("GET", r#"["websocket", "h2c"]"#),
+            ("GET", r#"["TLS/1.3"]"#),
+            ("GET", r#"["HTTP/2.0"]"#),
+            ("GET", r#"["web socket"]"#),
+            ("GET", r#"[""]"#),
+        ] {
+            let errors = operation(method, upgrade);
+            assert!(
+                matches!(&errors[..], [error] if error.contains("upgrade")),
+                "{method} {upgrade}: {errors:?}"
+            );
+        }
     }
 }

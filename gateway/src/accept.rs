@@ -89,12 +89,11 @@ async fn connection(
     worker: Rc<Worker>,
     (stream, peer): (TcpStream, SocketAddr),
     phase: watch::Receiver<Phase>,
-    (place, running): (Place, OwnedSemaphorePermit),
+    places: (Place, OwnedSemaphorePermit),
 ) {
-    if let Err(error) = converse(worker, (stream, peer), phase, place).await {
+    if let Err(error) = converse(worker, (stream, peer), phase, places).await {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
-    drop(running);
 }
 
 /// Sends a caller away for whom there is no place, in words where words are understood. Nothing is waited for.
@@ -105,8 +104,8 @@ fn shed(worker: &Worker, stream: &TcpStream) {
 
 /// The refusal `overloaded`, for callers who were not asked what they want.
 const SHED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
-    Content-Type: application/json\r\nContent-Length: 75\r\n\r\n\
-    {\"error\":\"overloaded\",\"message\":\"there is too much to do now\",\"details\":{}}";
+    Content-Type: application/json\r\nContent-Length: 78\r\n\r\n\
+    {\"error\":\"overloaded\",\"message\":\"as much is under way as may be\",\"details\":{}}";
 
 /// More connections than one worker can have.
 const OWN_CONNECTIONS_MAX: u32 = 1 << 24;

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use crate::sources::Source;
+use crate::accept::Phase;
+use crate::sources::{Place, Source};
 
 /// The connection that requests come on.
 pub(crate) struct Connection {
@@ -16,6 +18,11 @@ pub(crate) struct Connection {
     pub(crate) origin: Origin,
     /// Whether the peer is a listed front proxy, whose fields are believed.
     pub(crate) fronted: bool,
+    /// Whether the gateway goes on.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Its places among all connections and the worker's. A request that goes on without its caller keeps them, and so does a
+    /// connection that was upgraded: the end of the process waits for them.
+    _places: (Place, OwnedSemaphorePermit),
     in_flight: Cell<usize>,
     /// When the last request ended.
     rests_since: Cell<Instant>,
@@ -35,10 +42,17 @@ pub(crate) struct Origin {
 pub(crate) struct Busy(Rc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(origin: Origin, fronted: bool) -> Rc<Self> {
+    pub(crate) fn new(
+        origin: Origin,
+        fronted: bool,
+        phase: watch::Receiver<Phase>,
+        places: (Place, OwnedSemaphorePermit),
+    ) -> Rc<Self> {
         Rc::new(Self {
             origin,
             fronted,
+            phase,
+            _places: places,
             in_flight: Cell::new(0),
             rests_since: Cell::new(Instant::now()),
         })

@@ -18,6 +18,7 @@ use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
 use crate::streams::Registered;
+use crate::upgrade::Upgrade;
 use crate::upstream::Pool;
 use crate::worker::Worker;
 
@@ -38,7 +39,8 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    (body, registered): (GatheredBody, Option<&Registered>),
+    (body, upgrade): (GatheredBody, Option<&Upgrade>),
+    registered: Option<&Registered>,
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
@@ -59,6 +61,9 @@ pub(crate) async fn forward(
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
     add_forwarding_fields(parts, origin, &mut request);
+    if let Some(upgrade) = upgrade {
+        upgrade.add_fields(&parts.headers, request.headers_mut());
+    }
     // What may have been done is waited for: its effects must reach the store.
     let may_end = || parts.method.is_safe() || progress.as_ref().is_some_and(|progress| !progress.is_complete());
     let sending = pool.send(request, progress.as_deref());

@@ -16,6 +16,7 @@
 //! - [`authorize`]: whether they may; makes the permit.
 //! - [`streams`]: whether they still may, for as long as it takes.
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
+//! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
 //! - [`access_log`], [`metrics`]: what is told of it.
@@ -61,6 +62,9 @@ mod start;
 mod streams;
 mod strict_stream;
 mod sync;
+mod tunnel;
+mod upgrade;
+mod websocket;
 mod worker;
 
 pub use settings::Settings;

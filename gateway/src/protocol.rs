@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::accept::Phase;
@@ -60,14 +60,14 @@ pub(crate) async fn converse(
     worker: Rc<Worker>,
     (stream, peer): (TcpStream, SocketAddr),
     phase: watch::Receiver<Phase>,
-    place: Place,
+    places: (Place, OwnedSemaphorePermit),
 ) -> Result<(), Ended> {
     let limits = worker.shared.settings.limits;
     stream.set_nodelay(true)?;
     let socket = Socket::new(stream, limits.send_timeout);
-    let preparing = prepare(&worker, socket, peer, place);
+    let preparing = prepare(&worker, socket, peer, (places, phase.clone()));
     let prepared = timeout(limits.handshake_timeout, preparing).await;
-    let (socket, connection, place) = match prepared {
+    let (socket, connection) = match prepared {
         Ok(prepared) => prepared?,
         Err(_elapsed) => {
             worker.counters.unserved(Unserved::Timeout);
@@ -81,12 +81,10 @@ pub(crate) async fn converse(
         limits,
     };
     if socket.ahead().starts_with(PREFACE) {
-        served.http2(socket).await?;
+        served.http2(socket).await
     } else {
-        served.http1(socket).await?;
+        served.http1(socket).await
     }
-    drop(place);
-    Ok(())
 }
 
 /// Finds out who is there and what they speak.
@@ -94,8 +92,8 @@ async fn prepare(
     worker: &Worker,
     mut socket: Socket,
     peer: SocketAddr,
-    mut place: Place,
-) -> Result<(Socket, Rc<Connection>, Place), Ended> {
+    (mut places, phase): ((Place, OwnedSemaphorePermit), watch::Receiver<Phase>),
+) -> Result<(Socket, Rc<Connection>), Ended> {
     let settings = &worker.shared.settings;
     let fronted = settings.front.trusts(peer.ip());
     let named = if fronted && settings.front.proxy_protocol {
@@ -106,7 +104,7 @@ async fn prepare(
     };
     let address = named.unwrap_or(peer.ip()).to_canonical();
     let source = worker.shared.sources.of(address);
-    if let Err(Full::All | Full::Source) = place.assign(&source, settings.limits.connections_per_source_max) {
+    if let Err(Full::All | Full::Source) = places.0.assign(&source, settings.limits.connections_per_source_max) {
         worker.counters.unserved(Unserved::SourceFull);
         return Err(Ended::Full);
     }
@@ -123,7 +121,7 @@ async fn prepare(
         source,
         secure: false,
     };
-    Ok((socket, Connection::new(origin, fronted), place))
+    Ok((socket, Connection::new(origin, fronted, phase, places)))
 }
 
 /// A connection that is about to be served.

@@ -77,7 +77,7 @@ pub enum Reason {
     FactUnavailable,
     /// A policy that might have allowed the operation is broken.
     PolicyFault,
-    /// There is as much to do as there may be.
+    /// As much is under way as may be.
     Overloaded,
 }
 
@@ -293,7 +293,7 @@ static TABLE: [Row; 32] = {
         (R::DataTooOld, "data-too-old", S::SERVICE_UNAVAILABLE, "the gateway's data is too old to decide"),
         (R::FactUnavailable, "fact-unavailable", S::SERVICE_UNAVAILABLE, "a fact that the decision needs cannot be had now"),
         (R::PolicyFault, "policy-fault", S::SERVICE_UNAVAILABLE, "a policy that might allow this failed"),
-        (R::Overloaded, "overloaded", S::SERVICE_UNAVAILABLE, "there is too much to do now"),
+        (R::Overloaded, "overloaded", S::SERVICE_UNAVAILABLE, "as much is under way as may be"),
     ]
 };
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access_log::AccessRecord;
@@ -25,6 +25,8 @@ use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
 use crate::streams::Registered;
+use crate::tunnel::{Ends, Tunnel};
+use crate::upgrade;
 use crate::worker::Worker;
 
 /// Answers a request, whatever it is.
@@ -90,6 +92,11 @@ async fn handle(
             };
             response.map(|incoming| Body::streamed(incoming, idle, stream, finish))
         }
+        Ok(Answer::Switched(response, tunnel)) => {
+            let ends = (registered, Rc::clone(&connection));
+            tokio::task::spawn_local(pass(worker, *tunnel, ends, (record, in_flight)));
+            response.map(Body::full)
+        }
         Err(refusal) => {
             record.outcome = Outcome::Refused(refusal.reason);
             record.detail = refusal.source.as_ref().map(ToString::to_string);
@@ -107,6 +114,25 @@ async fn handle(
             response
         }
     }
+}
+
+/// Sees an upgraded connection to its end.
+async fn pass(
+    worker: Rc<Worker>,
+    tunnel: Tunnel,
+    (registered, connection): (Option<Registered>, Rc<Connection>),
+    (mut record, in_flight): (AccessRecord, InFlight),
+) {
+    let ends = Ends {
+        registered: registered.as_ref(),
+        phase: connection.phase.clone(),
+        idle: worker.shared.settings.limits.upgrade_idle,
+    };
+    let (finished, ended) = tunnel.run(ends).await;
+    record.detail = ended.err().map(|broken| broken.to_string());
+    tell_cut(&worker, registered.as_ref(), &mut record);
+    end(&worker, record, StatusCode::SWITCHING_PROTOCOLS.as_u16(), finished);
+    drop(in_flight);
 }
 
 /// The head of a request, and what is known of its arrival.
@@ -135,8 +161,16 @@ async fn decide_and_forward(
     *registered = permitted.registered;
     let (permit, registered) = (permitted.permit, registered.as_ref());
     record.role = permit.role().cloned();
-    let forwarded = forward(worker, &permit, received, (permitted.body, registered)).await?;
-    let answering = answer::answer(worker, &permit, forwarded);
+    let upgrade = upgrade::asked(worker, &permit.operation().operation, parts, &permitted.body)?;
+    let forwarded = forward(
+        worker,
+        &permit,
+        received,
+        (permitted.body, upgrade.as_ref()),
+        registered,
+    )
+    .await?;
+    let answering = answer::answer(worker, &permit, forwarded, upgrade);
     match registered {
         // Of an unsafe request the effects may be on their way to the store.
         Some(registered) => registered.unless_cut(answering, || parts.method.is_safe()).await,

@@ -84,6 +84,10 @@ pub struct Limits {
     pub read_body_bytes_max: usize,
     /// Oldest data that requests are decided on.
     pub data_age_max: Duration,
+    /// Upgraded connections at once, over all workers. More are refused.
+    pub upgrades_max: usize,
+    /// Longest time without an octet on an upgraded connection.
+    pub upgrade_idle: Duration,
 }
 
 /// Hosts that are answered for.
@@ -139,6 +143,8 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             read_body_bytes_max: 1024 * 1024,
             data_age_max: Duration::from_mins(15),
+            upgrades_max: 1000,
+            upgrade_idle: Duration::from_hours(1),
         }
     }
 }

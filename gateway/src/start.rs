@@ -10,7 +10,7 @@ use engine::PolicySet;
 use feed::Acknowledgement;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 use crate::accept::{self, Phase};
@@ -147,6 +147,7 @@ impl Gateway {
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
             env_types: EnvTypesKnown::new(),
             effects,
+            upgrades: Arc::new(Semaphore::new(settings.limits.upgrades_max.min(Semaphore::MAX_PERMITS))),
             access_log,
             settings,
         });

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::PolicySet;
+use tokio::sync::Semaphore;
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) forwarded_fields: ForwardedFields,
     pub(crate) env_types: EnvTypesKnown,
     pub(crate) effects: Effects,
+    /// Places for upgraded connections.
+    pub(crate) upgrades: Arc<Semaphore>,
     pub(crate) access_log: Arc<AccessQueue>,
 }
 

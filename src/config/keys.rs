@@ -80,6 +80,8 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "header_timeout_ms", value: "MS", help: "Longest time for a header section to arrive", default: Some("10000"), commands: EDGE },
     Key { name: "body_timeout_ms", value: "MS", help: "Longest time for a body that must be read to arrive", default: Some("60000"), commands: EDGE },
     Key { name: "read_body_bytes_max", value: "OCTETS", help: "Longest body where it must be read", default: Some("1048576"), commands: EDGE },
+    Key { name: "upgrades_max", value: "N", help: "Upgraded connections at once; more are refused: 503", default: Some("1000"), commands: EDGE },
+    Key { name: "upgrade_idle_timeout_ms", value: "MS", help: "Longest time without an octet on an upgraded connection", default: Some("3600000"), commands: EDGE },
     Key { name: "data_age_max_ms", value: "MS", help: "Oldest data that requests are decided on; older: 503", default: Some("900000"), commands: EDGE },
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },

@@ -16,3 +16,5 @@ mod limits;
 mod operations;
 mod roles;
 mod streaming;
+mod streams;
+mod upgrades;
