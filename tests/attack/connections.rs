@@ -41,6 +41,9 @@ fn connections_that_are_held_keep_nobody_from_the_operators_listener_and_end() {
         let answer = administrator.try_send(Request::new("GET", TARGET));
         answer.filter(|answer| answer.status == 200)
     });
+    eventually("the end of all connections", || {
+        (postern.metric("postern_connections") == 0.0).then_some(())
+    });
 }
 
 #[test]

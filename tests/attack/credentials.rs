@@ -126,7 +126,7 @@ fn a_value_that_is_not_exactly_one_token_is_nobodys() {
         &format!("Authorization: Bearer <token>{}\r\n", "0".repeat(8000)),
     );
     let prefixed = refused("a good one and more", prefixed, &["token-malformed"]);
-    Stand::start(&[]).holds(rows.chain(long).chain([prefixed]));
+    Stand::start(&["--invalid-credentials-per-second", "0"]).holds(rows.chain(long).chain([prefixed]));
 }
 
 #[test]

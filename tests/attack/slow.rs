@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::rows::{CALLER, READ_UPLOAD, TARGET, UPLOAD};
 use super::stand::Stand;
-use crate::harness::client::{Request, connect};
+use crate::harness::client::{Client, Request, connect};
 use crate::harness::postern::Postern;
 use crate::harness::raw::{Heard, hear};
 use crate::harness::upstream::{Reply, Upstream};
@@ -115,12 +115,7 @@ fn a_body_that_must_be_read_and_comes_octet_by_octet_is_refused_in_time() {
 
 #[test]
 fn a_streamed_body_that_stops_is_refused_and_the_orchestrators_connection_freed() {
-    let stand = Stand::start(&[
-        "--upstream-first-byte-timeout-ms",
-        "400",
-        "--body-idle-timeout-ms",
-        "400",
-    ]);
+    let stand = Stand::start(&["--upstream-first-byte-timeout-ms", "400"]);
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     let bodies = [
         "Content-Length: 100\r\n\r\nhello".to_owned(),
@@ -170,8 +165,8 @@ fn a_chunk_without_an_end_takes_no_memory_and_is_never_completed() {
     assert_eq!((stand.upstream.received().len(), stand.upstream.broken().len()), (0, 1));
 }
 
-#[test]
-fn an_answer_that_nobody_reads_is_not_piled_up() {
+/// Starts an orchestrator with an answer that does not end; counts the octets that were taken of it.
+fn endless() -> (Upstream, Arc<AtomicUsize>) {
     let written = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&written);
     let upstream = Upstream::start(move |received| {
@@ -181,22 +176,33 @@ fn an_answer_that_nobody_reads_is_not_piled_up() {
         let counted = Arc::clone(&counted);
         Reply::Raw(Box::new(move |stream| {
             let part = vec![b'a'; 1 << 16];
-            let mut alive = stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
-                .is_ok();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n";
+            let mut alive = stream.write_all(head).is_ok();
             while alive {
                 alive = stream.write_all(&part).is_ok();
                 counted.fetch_add(part.len(), Ordering::SeqCst);
             }
         }))
     });
-    let postern = Postern::start(&upstream.url());
-    let administrator = postern.administrator();
-    let before = postern.process.resident_kib();
+    (upstream, written)
+}
+
+/// Asks for that answer and reads its first octets.
+fn ask_endless(postern: &Postern, administrator: &Client) -> TcpStream {
     let mut stream = connect(postern.address);
     let request = administrator.octets(Request::new("GET", &format!("{TARGET}?endless")));
     stream.write_all(&request).expect("it takes requests");
     stream.read_exact(&mut [0; 12]).expect("an answer begins");
+    stream
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_not_piled_up() {
+    let (upstream, written) = endless();
+    let postern = Postern::start(&upstream.url());
+    let administrator = postern.administrator();
+    let before = postern.process.resident_kib();
+    let stream = ask_endless(&postern, &administrator);
     // The same amount at two looks, with other requests in between: it has come to a halt.
     let mut last = 0;
     eventually("the orchestrator's halt", || {
@@ -209,4 +215,17 @@ fn an_answer_that_nobody_reads_is_not_piled_up() {
     drop(stream);
     let line = postern.log_line(|line| line["complete"] == false);
     assert_eq!(line["status"], 200, "{line}");
+}
+
+#[test]
+fn a_caller_who_does_not_read_is_cut_off_in_time_and_the_orchestrators_connection_freed() {
+    let (upstream, _) = endless();
+    let postern = Postern::with(&upstream.url(), &["--send-timeout-ms", "400"]);
+    let administrator = postern.administrator();
+    let stream = ask_endless(&postern, &administrator);
+    let line = postern.log_line(|line| line["complete"] == false);
+    assert_eq!(line["status"], 200, "{line}");
+    eventually("the end of all connections", || (upstream.open() == 0).then_some(()));
+    postern.wait_until_idle();
+    drop(stream);
 }

@@ -55,17 +55,10 @@ fn assert_recovered(upstream: &Upstream, postern: &Postern, administrator: &Clie
 /// Nothing of a request is left when its caller has gone.
 #[track_caller]
 fn assert_nothing_left(postern: &Postern) {
-    for gauge in ["postern_connections", "postern_requests_in_flight"] {
-        eventually(gauge, || {
-            let text = String::from_utf8(postern.operator().get("/metrics").body).expect("UTF-8");
-            let values = text.lines().filter(|line| line.starts_with(gauge));
-            if !text.contains(gauge) {
-                return Some(());
-            } // TEMP
-            let mut values = values.filter_map(|line| line.rsplit(' ').next()).peekable();
-            (values.peek().is_some() && values.all(|value| value == "0")).then_some(())
-        });
-    }
+    postern.wait_until_idle();
+    eventually("the end of all connections", || {
+        (postern.metric("postern_connections") == 0.0).then_some(())
+    });
 }
 
 #[test]
