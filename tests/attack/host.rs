@@ -157,7 +157,7 @@ fn a_host_in_another_spelling_is_the_same_host_or_none_of_ours() {
         forwarded(host, with_host(TARGET, format!("Host: {host}\r\n")), canonical)
     });
     let rows: Vec<Row> = rows.into_iter().chain(absolute).chain([none]).chain(same).collect();
-    Stand::start(&["--hosts", "api.example, 127.0.0.1"]).holds(rows);
+    Stand::start(&["--hosts", "api.example, a, 127.0.0.1"]).holds(rows);
 }
 
 #[test]
