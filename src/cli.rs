@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
     #[command(flatten)]
-    Client(client::Command),
+    Client(Box<client::Command>),
 }
 
 /// Options of `postern demo`.

@@ -4,6 +4,7 @@
 //! [`keys`] is the single list of keys.
 
 mod keys;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use clap::{Arg, ArgMatches, Command};
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::tls::TlsSettings;
 use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
 use ipnet::IpNet;
@@ -34,6 +36,8 @@ pub(crate) struct Edge {
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) files_watch_interval: Duration,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
     pub(crate) http2_cleartext: bool,
@@ -257,6 +261,8 @@ impl Reading {
             upstream,
             name: self.text("name"),
             workers,
+            tls: self.tls(),
+            files_watch_interval: self.milliseconds("files_watch_interval_ms"),
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
             http2_cleartext: self.parsed("http2_cleartext", "true or false", false),

@@ -27,6 +27,7 @@ use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
+use crate::tls::{ServerTls, TlsFileError, Watcher};
 use crate::upstream::Pool;
 use crate::worker::{Shared, Worker};
 
@@ -51,6 +52,7 @@ pub struct Running {
 /// The threads that have to be waited for, until they have been.
 struct Threads {
     workers: Vec<JoinHandle<()>>,
+    watcher: Option<Watcher>,
     log: Option<Writer>,
 }
 
@@ -65,6 +67,9 @@ pub enum StartError {
         /// What happened.
         source: std::io::Error,
     },
+    /// The certificates of the listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The identity key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -125,6 +130,11 @@ impl Gateway {
     /// [`StartError`].
     pub fn new(settings: Settings, listeners: Listeners) -> Result<Self, StartError> {
         let Listeners { listeners, address } = listeners;
+        let tls = settings
+            .tls
+            .clone()
+            .map(|tls| ServerTls::open(tls, settings.clock.clone()));
+        let tls = tls.transpose()?.map(Arc::new);
         let (access_log, log) = Writer::start(&settings.access_log).map_err(StartError::Log)?;
         let (effects, arrivals) = Effects::channel();
         let memory = if settings.remember_verdicts {
@@ -139,6 +149,7 @@ impl Gateway {
             .map(|(listener, set)| (listener, set, Counters::new(&settings.catalogue)))
             .collect();
         let shared = Arc::new(Shared {
+            tls,
             cache: Arc::new(Cache::new()),
             sources: Sources::new(),
             token_allowances: TokenAllowances::default(),
@@ -190,7 +201,14 @@ impl Gateway {
                 LocalSet::new().block_on(&runtime, serving);
             })?);
         }
-        let threads = Mutex::new(Threads { workers, log: self.log });
+        let interval = self.shared.settings.files_watch_interval;
+        let tls = self.shared.tls.as_ref();
+        let watcher = tls.map(|tls| Watcher::start(Arc::clone(tls), interval)).transpose();
+        let threads = Mutex::new(Threads {
+            workers,
+            watcher: watcher.map_err(StartError::Thread)?,
+            log: self.log,
+        });
         Ok(Running {
             shared: self.shared,
             counters,
@@ -210,6 +228,11 @@ impl Running {
     /// Returns what is known of the store.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    /// Returns the TLS of the listener; `None` when it speaks none.
+    pub fn tls(&self) -> Option<&ServerTls> {
+        self.shared.tls.as_deref()
     }
 
     /// Says whether requests can be decided.
@@ -238,6 +261,7 @@ impl Running {
             cache: Arc::clone(&self.shared.cache),
             clock: self.shared.settings.clock.clone(),
             sources: Arc::clone(&self.shared.sources),
+            tls: self.shared.tls.clone(),
             workers: self.counters.clone(),
         }));
     }
@@ -256,6 +280,9 @@ impl Running {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");
             }
+        }
+        if let Some(watcher) = threads.watcher.take() {
+            watcher.stop();
         }
         if let Some(log) = threads.log.take() {
             log.finish();

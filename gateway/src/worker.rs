@@ -18,11 +18,13 @@ use crate::metrics::Counters;
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::streams::Streams;
+use crate::tls::ServerTls;
 use crate::upstream::Pool;
 
 /// What all workers share. Nothing in it is locked while work is done.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) token_allowances: TokenAllowances,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
+use gateway::tls::TlsFileError;
 use gateway::upstream::{Deadlines, Upstream};
 use gateway::{Gateway, Listeners, Settings, StartError};
 use rustls::ClientConfig;
@@ -51,6 +52,8 @@ pub(super) fn prepare(edge: Edge, data: &Path, admin: &AdminService, listeners: 
             orchestrator,
             admin,
             catalogue: edge.catalogue,
+            tls: edge.tls,
+            files_watch_interval: edge.files_watch_interval,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
             http2_cleartext: edge.http2_cleartext,
@@ -72,8 +75,9 @@ pub(super) fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => UNAVAILABLE,
         StartError::Field(_) => USAGE,
         StartError::Key(_) | StartError::Journal(_) => DATA,
-        StartError::Log(_) => INPUT_OUTPUT,
-        StartError::Policies(_) | StartError::Thread(_) => SOFTWARE,
+        StartError::Tls(TlsFileError::Unusable { .. }) => DATA,
+        StartError::Log(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => INPUT_OUTPUT,
+        StartError::Policies(_) | StartError::Thread(_) | StartError::Tls(TlsFileError::Library(_)) => SOFTWARE,
     };
     Failure::new(code, &error)
 }

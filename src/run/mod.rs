@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::new(SOFTWARE, &error))?;
     match command {
         Command::Client(command) => {
-            let asked = runtime.block_on(client::run(command, &mut std::io::stdout(), &mut std::io::stderr()));
+            let asked = runtime.block_on(client::run(*command, &mut std::io::stdout(), &mut std::io::stderr()));
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Demo(args) => runtime.block_on(demo::run(args)),

@@ -10,6 +10,7 @@
 //! - [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut.
 //! - [`metrics`]: what `/metrics` tells.
+//! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
 pub(crate) mod caller;
 pub(crate) mod client;
@@ -21,6 +22,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod sandbox;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};

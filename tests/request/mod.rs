@@ -4,6 +4,7 @@ mod accept;
 mod answers;
 mod authenticate;
 mod authorize;
+mod client_certificate;
 mod deadlines;
 mod facts;
 mod faults;
