@@ -4,6 +4,7 @@
 //! there. So this stands below it. It follows heads, lengths and chunks, hands on what is well formed, and refuses the
 //! rest: RFC 9112 taken at its strictest. It knows nothing of sockets, hosts, paths or what a field means beyond framing.
 
+use http::Uri;
 use memchr::memchr;
 
 use crate::refusal::Reason;
@@ -305,8 +306,7 @@ impl Section {
         if method == 0 || !line[..method].iter().all(|octet| is_token(*octet)) {
             return Err(malformed);
         }
-        // RFC 9112 §3.2: no fragment, nothing that is not visible ASCII.
-        if target.is_empty() || !target.iter().all(|octet| octet.is_ascii_graphic() && *octet != b'#') {
+        if !is_target(target) {
             return Err(malformed);
         }
         let start = self.line - line.len() - LINE_END.len();
@@ -395,6 +395,19 @@ const fn classes() -> [u8; 256] {
 
 fn is_token(octet: u8) -> bool {
     CLASS[usize::from(octet)] & 1 != 0
+}
+
+/// Whether hyper reads a target, and every reader alike: RFC 9112 §3.2 in the characters of RFC 3986, without a fragment, and
+/// some that careless clients leave as they are in a query.
+fn is_target(target: &[u8]) -> bool {
+    let plain =
+        |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'#' | b'<' | b'>' | b'"' | b'\\' | b'^' | b'`');
+    match target {
+        [] => false,
+        [b'/', rest @ ..] => rest.iter().all(plain),
+        // Absolute-form or asterisk-form. What follows a scheme is judged by the one who will read it.
+        other => other.iter().all(plain) && Uri::try_from(other).is_ok(),
+    }
 }
 
 fn is_text(octet: u8) -> bool {
