@@ -90,7 +90,7 @@ impl Postern {
 
     /// Returns the value of a series of the metrics, as it is written there; 0 when it is not there.
     pub(crate) fn metric(&self, series: &str) -> f64 {
-        let text = String::from_utf8(self.operator().get("/metrics").body).expect("UTF-8");
+        let text = String::from_utf8(self.operator().get("/metrics").body).expect("a text");
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

@@ -113,7 +113,7 @@ fn assert_goes_on(live: &Live, stream: &mut Streaming) {
 }
 
 fn cut_count(postern: &Postern, reason: &str) -> f64 {
-    postern.metric(&format!("postern_streams_cut_total{{reason=\"{reason}\"}}"))
+    postern.metric(&format!(r#"postern_streams_cut_total{{reason="{reason}"}}"#))
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn assert_closed(socket: &mut WebSocket<TcpStream>, code: u16, since: Instant) -
 }
 
 fn cut_count(postern: &Postern, reason: &str) -> f64 {
-    postern.metric(&format!("postern_streams_cut_total{{reason=\"{reason}\"}}"))
+    postern.metric(&format!(r#"postern_streams_cut_total{{reason="{reason}"}}"#))
 }
 
 /// Checks that the orchestrator is told that the caller goes away.
