@@ -19,7 +19,8 @@ use crate::connection::Connection;
 use crate::fields::{FIELDS_BYTES_MAX, FIELDS_MAX};
 use crate::operation::TARGET_BYTES_MAX;
 use crate::request::serve;
-use crate::worker::Worker;
+use crate::start::Sharing;
+use crate::worker::Current;
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,20 +34,24 @@ pub(crate) enum Phase {
 /// Binds one listener for each worker to one address, so that the kernel spreads connections over them.
 ///
 /// # Errors
-/// When the address is in use or cannot be bound.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    // SO_REUSEPORT would let us share the port with another gateway of the same user without a word, so the address is
-    // first tried without it.
-    let alone = socket(address)?;
-    alone.bind(&address.into())?;
-    let address = alone.local_addr()?.as_socket().unwrap_or(address);
-    drop(alone);
+/// When the address cannot be bound, or is in use and not to be shared.
+pub(crate) fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> io::Result<Vec<TcpListener>> {
+    let address = match sharing {
+        Sharing::Shared if address.port() != 0 => address,
+        // SO_REUSEPORT would let us share the port with another gateway of the same user without a word, so the address
+        // is first tried without it.
+        Sharing::Alone | Sharing::Shared => {
+            let alone = socket(address)?;
+            alone.bind(&address.into())?;
+            alone.local_addr()?.as_socket().unwrap_or(address)
+        }
+    };
     (0..workers.max(1)).map(|_| listen(address)).collect()
 }
 
 /// Takes connections and serves them until told to drain, and then until they have ended or the time is up.
 pub(crate) async fn accept(
-    worker: Rc<Worker>,
+    worker: Current,
     listener: TcpListener,
     mut phase: watch::Receiver<Phase>,
     connections_max: u32,
@@ -64,7 +69,7 @@ pub(crate) async fn accept(
             };
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let worker = Rc::clone(&worker);
+                    let worker = worker.clone();
                     tokio::task::spawn_local(connection(worker, (stream, peer), phase.clone(), place));
                 }
                 Err(error) => {
@@ -90,7 +95,7 @@ pub(crate) async fn accept(
 }
 
 async fn connection(
-    worker: Rc<Worker>,
+    worker: Current,
     (stream, peer): (TcpStream, SocketAddr),
     mut phase: watch::Receiver<Phase>,
     place: OwnedSemaphorePermit,
@@ -99,13 +104,13 @@ async fn connection(
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    let header_timeout = worker.shared.settings.limits.header_timeout;
+    let header_timeout = worker.get().shared.settings.limits.header_timeout;
     let about = Rc::new(Connection {
         source: peer.ip(),
         secure: false,
     });
     let service = service_fn(move |request| {
-        let (worker, about) = (Rc::clone(&worker), Rc::clone(&about));
+        let (worker, about) = (worker.get(), Rc::clone(&about));
         async move { Ok::<_, Infallible>(serve(worker, about, request).await) }
     });
     let mut builder = http1::Builder::new();

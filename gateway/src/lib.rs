@@ -13,7 +13,7 @@
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
-//! - [`access_log`], [`metrics`]: what is told of it.
+//! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
 //! In the order in which a change meets them:
 //! - [`sync`]: following the feed.
@@ -45,9 +45,10 @@ mod json_body;
 mod metrics;
 mod operation;
 mod request;
+mod request_counts;
 mod start;
 mod sync;
 mod worker;
 
 pub use settings::Settings;
-pub use start::{Gateway, Listeners, NotReady, Running, StartError};
+pub use start::{Gateway, Listeners, NotReady, Reconfiguration, Running, Sharing, StartError};

@@ -1,4 +1,5 @@
-//! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop.
+//! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop. In between, other
+//! settings may be put in force, whole.
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -22,10 +23,11 @@ use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
 use crate::metrics::{Counters, GatewayMetrics};
+use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
 use crate::sync;
 use crate::upstream::Pool;
-use crate::worker::{Shared, Worker};
+use crate::worker::{Current, Shared, Worker};
 
 /// A gateway whose sockets are bound and whose policies are compiled.
 pub struct Gateway {
@@ -38,11 +40,22 @@ pub struct Gateway {
 
 /// A gateway that serves.
 pub struct Running {
-    shared: Arc<Shared>,
+    configured: watch::Sender<Arc<Shared>>,
     counters: Vec<Arc<Counters>>,
+    requests: Arc<AllRequests>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Threads>,
     address: SocketAddr,
+}
+
+/// Settings that are put in force while requests run.
+pub struct Reconfiguration {
+    /// All settings. Of [`Running::settings`], name, data, admin service, access log and clock must be taken over, and
+    /// what decides how many workers, connections and verdicts there are; they belong to a start.
+    pub settings: Settings,
+    /// Whether the orchestrator is another, or is spoken to with another credential or other authorities. If not, the
+    /// connections to it are kept.
+    pub orchestrator_changed: bool,
 }
 
 /// The threads that have to be waited for, until they have been.
@@ -96,6 +109,15 @@ pub enum NotReady {
     Draining,
 }
 
+/// Whether another gateway of the same user may listen on the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// No: one that does is a mistake.
+    Alone,
+    /// Yes: the kernel spreads new connections over both, until the older one is told to stop.
+    Shared,
+}
+
 /// The bound sockets of a gateway, one for each worker.
 pub struct Listeners {
     listeners: Vec<TcpListener>,
@@ -107,10 +129,26 @@ impl Listeners {
     ///
     /// # Errors
     /// [`StartError::Listen`].
-    pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, StartError> {
+    pub fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> Result<Self, StartError> {
         let listening = |source| StartError::Listen { address, source };
-        let listeners = accept::bind(address, workers).map_err(listening)?;
+        let listeners = accept::bind(address, workers, sharing).map_err(listening)?;
         let address = listeners[0].local_addr().map_err(listening)?;
+        Ok(Self { listeners, address })
+    }
+
+    /// Takes over a socket that listens already: all workers take connections from its one queue, which outlives this
+    /// process when whoever handed it over keeps it open.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub fn handed_over(listener: &TcpListener, workers: usize) -> Result<Self, StartError> {
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        let listening = |source| StartError::Listen { address, source };
+        let address = listener.local_addr().map_err(listening)?;
+        let listening = |source| StartError::Listen { address, source };
+        listener.set_nonblocking(true).map_err(listening)?;
+        let listeners = (0..workers.max(1)).map(|_| listener.try_clone());
+        let listeners = listeners.collect::<std::io::Result<_>>().map_err(listening)?;
         Ok(Self { listeners, address })
     }
 }
@@ -132,15 +170,16 @@ impl Gateway {
         let policies = compile(listeners.len(), memory)?;
         let workers = listeners.into_iter().zip(policies);
         let workers = workers
-            .map(|(listener, set)| (listener, set, Counters::new(&settings.catalogue)))
+            .map(|(listener, set)| (listener, set, Counters::new()))
             .collect();
         let shared = Arc::new(Shared {
             cache: Arc::new(Cache::new()),
-            signer: Signer::open(&settings.data.join("identity-key"))?,
+            signer: Arc::new(Signer::open(&settings.data.join("identity-key"))?),
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
-            env_types: EnvTypesKnown::new(),
-            effects,
+            env_types: Arc::new(EnvTypesKnown::new()),
+            effects: Arc::new(effects),
             access_log,
+            orchestrator_version: 0,
             settings,
         });
         Ok(Self {
@@ -168,16 +207,21 @@ impl Gateway {
             .iter()
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
-        start_control(Arc::clone(&self.shared), self.arrivals)?;
+        let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
+        start_control(configurations.clone(), self.arrivals)?;
         let connections_max = self.shared.settings.limits.connections_max.div_ceil(self.workers.len());
         let connections_max = u32::try_from(connections_max).unwrap_or(u32::MAX);
+        let requests = Arc::<AllRequests>::default();
         let mut workers = Vec::new();
         for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
+            let (configurations, counts) = (configurations.clone(), WorkerCounts(Arc::clone(&requests)));
             let name = format!("postern-worker-{number}");
             workers.push(start_thread(name, move |runtime| {
                 let serving = async move {
-                    let worker = Rc::new(Worker::new(shared, policies, counters));
+                    let requests = counts.begin(&shared.settings.catalogue);
+                    let worker = Current::new(Worker::new(shared, policies, counters, requests));
+                    tokio::task::spawn_local(worker.clone().follow(configurations, counts));
                     accept::accept(worker, listener, phases, connections_max).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
@@ -185,8 +229,9 @@ impl Gateway {
         }
         let threads = Mutex::new(Threads { workers, log: self.log });
         Ok(Running {
-            shared: self.shared,
+            configured,
             counters,
+            requests,
             phase,
             threads,
             address: self.address,
@@ -201,8 +246,37 @@ impl Running {
     }
 
     /// Returns what is known of the store.
-    pub fn cache(&self) -> &Cache {
-        &self.shared.cache
+    pub fn cache(&self) -> Arc<Cache> {
+        Arc::clone(&self.configured.borrow().cache)
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Settings {
+        self.configured.borrow().settings.clone()
+    }
+
+    /// Puts other settings in force: requests that begin from now on see all of them, those that run none.
+    ///
+    /// # Errors
+    /// [`StartError::Field`]; the old settings stay in force.
+    pub fn reconfigure(&self, new: Reconfiguration) -> Result<(), StartError> {
+        let Reconfiguration {
+            mut settings,
+            orchestrator_changed,
+        } = new;
+        let old = Arc::clone(&self.configured.borrow());
+        if settings.catalogue.operations() == old.settings.catalogue.operations() {
+            // What is counted by operation goes on as it is.
+            settings.catalogue = Arc::clone(&old.settings.catalogue);
+        }
+        let shared = old.reconfigured(settings, orchestrator_changed)?;
+        self.configured.send_replace(Arc::new(shared));
+        Ok(())
+    }
+
+    /// Has the access log's file opened anew: it may have been renamed.
+    pub fn reopen_access_log(&self) {
+        self.configured.borrow().access_log.reopen();
     }
 
     /// Says whether requests can be decided.
@@ -210,14 +284,12 @@ impl Running {
     /// # Errors
     /// Why they cannot.
     pub fn ready(&self) -> Result<(), NotReady> {
-        let settings = &self.shared.settings;
+        let shared = Arc::clone(&self.configured.borrow());
+        let settings = &shared.settings;
         if *self.phase.borrow() != Phase::Serve {
             return Err(NotReady::Draining);
         }
-        match (
-            self.shared.cache.store(),
-            self.shared.cache.age_ms(settings.clock.unix_ms()),
-        ) {
+        match (shared.cache.store(), shared.cache.age_ms(settings.clock.unix_ms())) {
             (None, _) | (_, None) => Err(NotReady::NoData),
             (_, Some(age_ms)) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(NotReady::DataTooOld),
             (Some(_), Some(_)) => Ok(()),
@@ -226,10 +298,12 @@ impl Running {
 
     /// Adds the gateway's metrics to a registry.
     pub fn register_metrics(&self, registry: &mut Registry) {
+        let shared = Arc::clone(&self.configured.borrow());
         registry.register_collector(Box::new(GatewayMetrics {
-            catalogue: Arc::clone(&self.shared.settings.catalogue),
-            cache: Arc::clone(&self.shared.cache),
-            clock: self.shared.settings.clock.clone(),
+            requests: Arc::clone(&self.requests),
+            access_log: Arc::clone(&shared.access_log),
+            cache: Arc::clone(&shared.cache),
+            clock: shared.settings.clock.clone(),
             workers: self.counters.clone(),
         }));
     }
@@ -275,16 +349,20 @@ fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<PolicySet>, Sta
 
 /// The thread that follows the feed and delivers effects. It ends with the process: what it has not delivered is in the
 /// journal.
-fn start_control(shared: Arc<Shared>, arrivals: Arrivals) -> Result<(), StartError> {
+fn start_control(configured: watch::Receiver<Arc<Shared>>, arrivals: Arrivals) -> Result<(), StartError> {
     let (opened, journal) = std::sync::mpsc::channel();
     start_thread("postern-control".to_owned(), move |runtime| {
         let local = LocalSet::new();
         let controlling = async move {
+            let shared = Arc::clone(&configured.borrow());
             let settings = &shared.settings;
             let admin = Pool::new(settings.admin.clone());
             let orchestrator = Pool::new(settings.orchestrator.clone());
-            match Reporter::open(&settings.data.join("effects-journal"), Rc::clone(&admin), orchestrator) {
-                Ok(reporter) => drop(tokio::task::spawn_local(reporter.run(arrivals))),
+            match Reporter::open(&settings.data, Rc::clone(&admin), orchestrator) {
+                Ok(reporter) => {
+                    tokio::task::spawn_local(Rc::clone(&reporter).follow_orchestrator(configured));
+                    tokio::task::spawn_local(reporter.run(arrivals));
+                }
                 Err(error) => return drop(opened.send(Err(error))),
             }
             drop(opened.send(Ok(())));
