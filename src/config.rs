@@ -1,11 +1,12 @@
 //! Configuration: one TOML file, each key also a flag and a `POSTERN_…` variable; flags win over variables, variables over
 //! the file. All errors are reported at once.
 //!
-//! [`keys`] is the single list of keys.
+//! [`keys`] is the single list of keys; [`example`] writes it down as a file.
 
+mod example;
 mod keys;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
+use gateway::Sharing;
 use gateway::limit::Rate;
-use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::settings::{AccessLog, Hosts, Limits, is_never_forwarded};
 use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
 use serde::Deserialize;
 
+pub(crate) use example::example;
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
 
 /// Values as they were given by flags and variables, for one of the commands.
@@ -29,6 +32,7 @@ pub(crate) struct Given<const COMMAND: u8>(BTreeMap<String, String>);
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) listen: SocketAddr,
+    pub(crate) sharing: Sharing,
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
@@ -42,7 +46,7 @@ pub(crate) struct Edge {
 }
 
 /// Where the orchestrator is.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UpstreamConfig {
     pub(crate) url: String,
     pub(crate) token_file: Option<PathBuf>,
@@ -57,13 +61,22 @@ pub(crate) struct Reading {
     errors: Vec<String>,
 }
 
+/// Keys whose values differ between two readings.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Those that can be put in force while Postern runs.
+    pub(crate) applicable: Vec<String>,
+    /// Those that cannot.
+    pub(crate) need_restart: Vec<String>,
+}
+
 /// All that is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
 
 /// An operation that the operator adds to the catalogue: `[[operations]]` of the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OperationEntry {
     method: String,
@@ -124,6 +137,11 @@ impl<const COMMAND: u8> clap::Args for Given<COMMAND> {
 }
 
 impl<const COMMAND: u8> Given<COMMAND> {
+    /// Returns what a file holds, and nothing else.
+    pub(crate) fn of_file(path: String) -> Self {
+        Self(BTreeMap::from([(CONFIG.to_owned(), path)]))
+    }
+
     /// Returns these values with others in their place.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
@@ -171,6 +189,27 @@ impl Reading {
     pub(crate) fn log(&self) {
         let values = self.values.iter().map(|(name, value)| format!("{name}={value}"));
         tracing::info!(config = %values.collect::<Vec<_>>().join(" "), operations = self.operations.len(), "configuration in force");
+    }
+
+    /// Returns the keys that have changed since an earlier reading, and `operations` if those have.
+    pub(crate) fn changes_since(&self, before: &Self) -> Changes {
+        let names = self.values.keys().chain(before.values.keys());
+        let names: BTreeSet<&String> = names.collect();
+        let mut changes = Changes::default();
+        for name in names {
+            if self.values.get(name) == before.values.get(name) {
+                continue;
+            }
+            if keys::needs_restart(name) {
+                changes.need_restart.push(name.clone());
+            } else {
+                changes.applicable.push(name.clone());
+            }
+        }
+        if self.operations != before.operations {
+            changes.applicable.push("operations".to_owned());
+        }
+        changes
     }
 
     pub(crate) fn text(&mut self, name: &str) -> String {
@@ -247,6 +286,11 @@ impl Reading {
         };
         Edge {
             listen: self.address("listen"),
+            sharing: if self.parsed("listen_share", "true or false", false) {
+                Sharing::Shared
+            } else {
+                Sharing::Alone
+            },
             upstream,
             name: self.text("name"),
             workers,
@@ -290,6 +334,9 @@ impl Reading {
         let mut names = Vec::new();
         for name in list(&self.text("forwarded_fields")) {
             match HeaderName::try_from(&name) {
+                Ok(name) if is_never_forwarded(&name) => self
+                    .errors
+                    .push(format!("forwarded_fields: the field {name} is never forwarded")),
                 Ok(name) => names.push(name),
                 Err(_invalid) => self
                     .errors

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -85,7 +87,13 @@ pub(crate) async fn accept(
         () = serving => {}
         _ = drained.wait_for(|phase| *phase != Phase::Serve) => {}
     }
-    drop(listener);
+    worker.drain();
+    for (stream, peer) in waiting(listener) {
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            break;
+        };
+        tokio::task::spawn_local(connection(worker.clone(), (stream, peer), phase.clone(), place));
+    }
     if let Phase::Drain(deadline) = *phase.borrow_and_update() {
         let all = places.acquire_many(connections_max);
         if timeout_at(deadline, all).await.is_err() {
@@ -95,7 +103,7 @@ pub(crate) async fn accept(
 }
 
 async fn connection(
-    worker: Current,
+    current: Current,
     (stream, peer): (TcpStream, SocketAddr),
     mut phase: watch::Receiver<Phase>,
     place: OwnedSemaphorePermit,
@@ -104,14 +112,24 @@ async fn connection(
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    let header_timeout = worker.get().shared.settings.limits.header_timeout;
+    let header_timeout = current.get().shared.settings.limits.header_timeout;
     let about = Rc::new(Connection {
         source: peer.ip(),
         secure: false,
+        _place: place,
     });
     let service = service_fn(move |request| {
-        let (worker, about) = (worker.get(), Rc::clone(&about));
-        async move { Ok::<_, Infallible>(serve(worker, about, request).await) }
+        let (worker, about) = (current.get(), Rc::clone(&about));
+        let current = current.clone();
+        async move {
+            let mut response = serve(worker, about, request).await;
+            if current.is_draining() {
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = http1::Builder::new();
     // Without a timer hyper has no header timeout at all.
@@ -125,15 +143,39 @@ async fn connection(
         biased;
         end = serving.as_mut() => end,
         _ = phase.wait_for(|phase| *phase != Phase::Serve) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+            // A request may be on its way: on an idle connection that is closed now it would be lost.
+            tokio::select! {
+                biased;
+                end = serving.as_mut() => end,
+                () = sleep(LAST_REQUEST) => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
         }
     };
     if let Err(error) = end {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
-    drop(place);
 }
+
+/// Closes a listener. Returns the connections that the kernel had in its queue, which would be reset.
+fn waiting(listener: tokio::net::TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let taken = listener.into_std().map(|listener| {
+        std::iter::from_fn(|| listener.accept().ok())
+            .take(BACKLOG as usize)
+            .filter_map(|(stream, peer)| {
+                stream.set_nonblocking(true).ok()?;
+                Some((TcpStream::from_std(stream).ok()?, peer))
+            })
+            .collect()
+    });
+    taken.unwrap_or_default()
+}
+
+/// When told to stop: how long a connection without a request is kept for one that may be on its way. It is answered with
+/// `Connection: close`.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

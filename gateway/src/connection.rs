@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 /// The connection that requests come on. It is read by all steps and changed by none.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -9,6 +11,9 @@ pub(crate) struct Connection {
     pub(crate) source: IpAddr,
     /// Whether it is encrypted up to here.
     pub(crate) secure: bool,
+    /// Its place among the worker's connections. A request that goes on without its caller keeps it, so that the end of
+    /// the process waits for that request.
+    pub(crate) _place: OwnedSemaphorePermit,
 }
 
 impl Connection {

@@ -126,7 +126,8 @@ impl Reporter {
             let shared = Arc::clone(&configured.borrow_and_update());
             if shared.orchestrator_version != version {
                 version = shared.orchestrator_version;
-                self.orchestrator.replace(Pool::new(shared.settings.orchestrator.clone()));
+                self.orchestrator
+                    .replace(Pool::new(shared.settings.orchestrator.clone()));
             }
         }
     }

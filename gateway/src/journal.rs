@@ -325,7 +325,10 @@ mod tests {
         let (mut second, _) = open(&path);
         first.append("a", &"of the first".to_owned()).expect("written");
         second.append("b", &"of the second".to_owned()).expect("written");
-        assert!(second.adopt().expect("read").is_empty(), "the first still holds its own");
+        assert!(
+            second.adopt().expect("read").is_empty(),
+            "the first still holds its own"
+        );
         drop(first);
         let left = [("a".to_owned(), "of the first".to_owned())];
         assert_eq!(second.adopt().expect("read"), left);
@@ -344,7 +347,9 @@ mod tests {
         let (mut journal, _) = open(&path);
         journal.append("a", &"kept".to_owned()).expect("written");
         let good = std::mem::replace(&mut journal.file, File::open("/dev/full").expect("it is there"));
-        journal.append("b", &"lost".to_owned()).expect_err("it cannot be written");
+        journal
+            .append("b", &"lost".to_owned())
+            .expect_err("it cannot be written");
         journal.file = good;
         // What a disk that filled up half way would have left.
         journal.file.write_all(b"{\"id\":\"b\",\"en").expect("written");

@@ -49,7 +49,12 @@ pub(crate) struct Worker {
 
 /// The worker with the configuration in force, for connections to take one for each request.
 #[derive(Clone)]
-pub(crate) struct Current(Rc<RefCell<Rc<Worker>>>);
+pub(crate) struct Current(Rc<Now>);
+
+struct Now {
+    worker: RefCell<Rc<Worker>>,
+    draining: Cell<bool>,
+}
 
 /// Ids of decisions: random for the worker, counted within it.
 struct DecisionIds {
@@ -130,12 +135,24 @@ impl Worker {
 
 impl Current {
     pub(crate) fn new(worker: Worker) -> Self {
-        Self(Rc::new(RefCell::new(Rc::new(worker))))
+        Self(Rc::new(Now {
+            worker: RefCell::new(Rc::new(worker)),
+            draining: Cell::new(false),
+        }))
     }
 
     /// Returns the worker for a request that begins now.
     pub(crate) fn get(&self) -> Rc<Worker> {
-        Rc::clone(&self.0.borrow())
+        Rc::clone(&self.0.worker.borrow())
+    }
+
+    /// Notes that connections are to end with the request that they serve, or serve next.
+    pub(crate) fn drain(&self) {
+        self.0.draining.set(true);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.get()
     }
 
     /// Takes over each configuration that is sent, until no more can be.
@@ -144,7 +161,7 @@ impl Current {
             let shared = Arc::clone(&configured.borrow_and_update());
             let old = self.get();
             let requests = counts.go_on(&old.requests, &shared.settings.catalogue);
-            self.0.replace(Rc::new(old.reconfigured(shared, requests)));
+            self.0.worker.replace(Rc::new(old.reconfigured(shared, requests)));
         }
     }
 }

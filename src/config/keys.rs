@@ -24,10 +24,38 @@ pub(super) fn of(command: u8) -> impl Iterator<Item = &'static Key> {
     ALL_KEYS.iter().filter(move |key| key.commands & command != 0)
 }
 
+/// Returns all keys, in the order in which they are told.
+pub(super) fn all() -> &'static [Key] {
+    ALL_KEYS
+}
+
+/// Returns whether a change of this key is refused while Postern runs.
+pub(super) fn needs_restart(name: &str) -> bool {
+    NEEDS_RESTART.contains(&name)
+}
+
 /// Returns whether any command has a key of this name.
 pub(super) fn is_known(name: &str) -> bool {
     ALL_KEYS.iter().any(|key| key.name == name)
 }
+
+/// What is decided once: sockets, threads, places of files, who this is and whom it follows.
+const NEEDS_RESTART: &[&str] = &[
+    "listen",
+    "listen_share",
+    "admin_listen",
+    "ops_listen",
+    "data",
+    "org",
+    "admin_url",
+    "admin_ca_file",
+    "gateway_credential_file",
+    "name",
+    "workers",
+    "remember_verdicts",
+    "connections_max",
+    "access_log",
+];
 
 const EDGE: u8 = SERVE | GATEWAY;
 const CONTROL: u8 = SERVE | ADMIN;
@@ -42,6 +70,7 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "upstream_first_byte_timeout_ms", value: "MS", help: "Longest time from the end of a request to the head of the answer", default: Some("60000"), commands: EDGE },
     Key { name: "upstream_idle_timeout_ms", value: "MS", help: "Longest time between two parts of an answer's body", default: Some("300000"), commands: EDGE },
     Key { name: "listen", value: "ADDRESS", help: "Address for requests", default: Some("127.0.0.1:8080"), commands: EDGE },
+    Key { name: "listen_share", value: "BOOL", help: "Whether another gateway of the same user may listen on the address of requests, as at an upgrade", default: Some("false"), commands: EDGE },
     Key { name: "admin_listen", value: "ADDRESS", help: "Address of the admin service: feed, metrics, health", default: Some("127.0.0.1:8081"), commands: CONTROL },
     Key { name: "ops_listen", value: "ADDRESS", help: "Address for metrics and health", default: Some("127.0.0.1:8082"), commands: GATEWAY },
     Key { name: "data", value: "DIR", help: "Directory for the store and keys; made when only its last part is missing", default: Some("postern-data"), commands: ALL },
@@ -65,3 +94,15 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_a_key() {
+        for name in NEEDS_RESTART {
+            assert!(is_known(name), "{name}");
+        }
+    }
+}

@@ -1,18 +1,19 @@
-//! Starting the data plane.
+//! Starting the data plane, and giving it other settings while it runs.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
 use gateway::upstream::{Deadlines, Upstream};
-use gateway::{Gateway, Listeners, Settings, StartError};
+use gateway::{Gateway, Listeners, Reconfiguration, Running, Settings, StartError};
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::config::Edge;
+use crate::config::{Edge, UpstreamConfig};
 use crate::exit::{DATA, Failure, INPUT_OUTPUT, SOFTWARE, UNAVAILABLE, USAGE};
 
 /// Where the admin service is, as a gateway sees it.
@@ -22,46 +23,129 @@ pub(super) struct AdminService {
     pub(super) credential: String,
 }
 
-/// Binds the sockets of a gateway.
-pub(super) fn listen(edge: &Edge) -> Result<Listeners, Failure> {
-    Listeners::bind(edge.listen, edge.workers).map_err(failure)
+/// A data plane that runs.
+pub(super) struct RunningEdge {
+    pub(super) running: Arc<Running>,
+    orchestrator: Read,
 }
 
-/// Opens a gateway's files and compiles its policies.
-pub(super) fn prepare(edge: Edge, data: &Path, admin: &AdminService, listeners: Listeners) -> Result<Gateway, Failure> {
-    let credential = edge
-        .upstream
-        .token_file
-        .as_deref()
-        .map(super::secret_file)
-        .transpose()?;
-    if credential.is_none() {
+/// All that was read to speak to the orchestrator: where that is the same, connections can be kept.
+#[derive(PartialEq, Eq)]
+struct Read {
+    config: UpstreamConfig,
+    credential: Option<String>,
+    authorities: Option<Vec<u8>>,
+}
+
+/// Takes over the socket of a gateway, or binds sockets.
+pub(super) fn listen(edge: &Edge, handed_over: Option<TcpListener>) -> Result<Listeners, Failure> {
+    let listeners = match handed_over {
+        None => Listeners::bind(edge.listen, edge.workers, edge.sharing),
+        Some(listener) => Listeners::handed_over(&listener, edge.workers),
+    };
+    listeners.map_err(failure)
+}
+
+/// Opens a gateway's files, compiles its policies and starts it.
+pub(super) fn start(
+    edge: Edge,
+    data: &Path,
+    admin: &AdminService,
+    listeners: Listeners,
+) -> Result<RunningEdge, Failure> {
+    let orchestrator = Read::of(&edge.upstream)?;
+    if orchestrator.credential.is_none() {
         tracing::warn!("no credential for the orchestrator was given (upstream_token_file): it is sent none");
     }
-    let tls = client_tls(edge.upstream.ca_file.as_deref())?;
-    let orchestrator = Upstream::new(&edge.upstream.url, credential.as_deref(), &tls, edge.upstream.deadlines);
-    let orchestrator = orchestrator.map_err(|error| Failure::said(USAGE, format!("upstream: {error}")))?;
-    let tls = client_tls(admin.ca_file.as_deref())?;
+    let authorities = admin.ca_file.as_deref().map(octets).transpose()?;
+    let tls = client_tls(authorities.as_deref().zip(admin.ca_file.as_deref()))?;
     let admin = Upstream::new(&admin.url, Some(&admin.credential), &tls, ADMIN_DEADLINES);
-    let admin = admin.map_err(|error| Failure::said(USAGE, format!("admin_url: {error}")))?;
-    let bound = Gateway::new(
-        Settings {
-            name: edge.name,
-            data: data.to_owned(),
-            orchestrator,
-            admin,
+    let settings = Settings {
+        name: edge.name,
+        data: data.to_owned(),
+        orchestrator: orchestrator.upstream()?,
+        admin: admin.map_err(|error| Failure::said(USAGE, format!("admin_url: {error}")))?,
+        catalogue: edge.catalogue,
+        hosts: edge.hosts,
+        forwarded_fields: edge.forwarded_fields,
+        default_env_type: edge.default_env_type,
+        remember_verdicts: edge.remember_verdicts,
+        limits: edge.limits,
+        access_log: edge.access_log,
+        clock: Clock::system(),
+    };
+    let running = Gateway::new(settings, listeners)
+        .and_then(Gateway::start)
+        .map_err(failure)?;
+    Ok(RunningEdge {
+        running: Arc::new(running),
+        orchestrator,
+    })
+}
+
+/// Reads the files that a configuration names, and says all that is wrong with them.
+pub(super) fn check(edge: &Edge) -> Vec<String> {
+    match Read::of(&edge.upstream).and_then(|read| read.upstream()) {
+        Ok(_) => Vec::new(),
+        Err(failure) => vec![failure.to_string()],
+    }
+}
+
+impl RunningEdge {
+    /// Puts other settings in force, and reads every file that they name again. When that fails nothing has changed.
+    pub(super) fn reconfigure(&mut self, edge: Edge) -> Result<(), Vec<String>> {
+        let told = |failure: Failure| vec![failure.to_string()];
+        let orchestrator = Read::of(&edge.upstream).map_err(told)?;
+        let orchestrator_changed = orchestrator != self.orchestrator;
+        let old = self.running.settings();
+        let settings = Settings {
+            orchestrator: if orchestrator_changed {
+                orchestrator.upstream().map_err(told)?
+            } else {
+                old.orchestrator
+            },
             catalogue: edge.catalogue,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
             default_env_type: edge.default_env_type,
-            remember_verdicts: edge.remember_verdicts,
             limits: edge.limits,
-            access_log: edge.access_log,
-            clock: Clock::system(),
-        },
-        listeners,
-    );
-    bound.map_err(failure)
+            // These belong to a start: a change of their keys has been refused.
+            name: old.name,
+            data: old.data,
+            admin: old.admin,
+            remember_verdicts: old.remember_verdicts,
+            access_log: old.access_log,
+            clock: old.clock,
+        };
+        let reconfigured = self.running.reconfigure(Reconfiguration {
+            settings,
+            orchestrator_changed,
+        });
+        reconfigured.map_err(|error| vec![error.to_string()])?;
+        self.orchestrator = orchestrator;
+        Ok(())
+    }
+}
+
+impl Read {
+    fn of(config: &UpstreamConfig) -> Result<Self, Failure> {
+        Ok(Self {
+            credential: config.token_file.as_deref().map(super::secret_file).transpose()?,
+            authorities: config.ca_file.as_deref().map(octets).transpose()?,
+            config: config.clone(),
+        })
+    }
+
+    fn upstream(&self) -> Result<Upstream, Failure> {
+        let authorities = self.authorities.as_deref().zip(self.config.ca_file.as_deref());
+        let upstream = Upstream::new(
+            &self.config.url,
+            self.credential.as_deref(),
+            &client_tls(authorities)?,
+            self.config.deadlines,
+        );
+        upstream.map_err(|error| Failure::said(USAGE, format!("upstream: {error}")))
+    }
 }
 
 /// Says why a gateway did not start.
@@ -83,19 +167,22 @@ const ADMIN_DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_secs(10),
 };
 
-/// TLS towards a server: certificate authorities from a file, or the system's.
-fn client_tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
+fn octets(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display())))
+}
+
+/// TLS towards a server: certificate authorities from a file's octets, or the system's.
+fn client_tls(authorities: Option<(&[u8], &Path)>) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
-    match ca_file {
+    match authorities {
         None => {
             let system = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(system.certs);
         }
-        Some(path) => {
+        Some((pem, path)) => {
             let unusable =
                 |error: &dyn std::fmt::Display| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display()));
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
-            for certificate in certificates {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
                 let certificate = certificate.map_err(|error| unusable(&error))?;
                 roots.add(certificate).map_err(|error| unusable(&error))?;
             }

@@ -7,11 +7,12 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
-//! - [`link`]: a wire that can be cut.
+//! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
 
 pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod link;
+pub(crate) mod load;
 pub(crate) mod postern;
 pub(crate) mod process;
 pub(crate) mod raw;

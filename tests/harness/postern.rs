@@ -52,6 +52,11 @@ impl Postern {
         Self::start_in(Place::new(upstream, flags))
     }
 
+    /// Starts it with flags alone, which name the upstream.
+    pub(crate) fn configured(flags: &[&str]) -> Self {
+        Self::start_in(Place::configured(flags))
+    }
+
     /// Kills it and starts it anew on the same data.
     pub(crate) fn kill_and_restart(self) -> Self {
         let Self { process, place, .. } = self;
@@ -225,6 +230,11 @@ impl Halves {
         }
     }
 
+    /// Returns the admin service, which runs.
+    pub(crate) fn admin(&self) -> &Process {
+        self.admin.as_ref().expect("it runs")
+    }
+
     /// Waits until the gateway can decide.
     pub(crate) fn wait_until_ready(&self) {
         wait_until_ready(self.ops_address);
@@ -248,10 +258,15 @@ const ACCESS_LOG: &str = "access.log";
 
 impl Place {
     fn new(upstream: &str, flags: &[&str]) -> Self {
+        let mut place = Self::configured(flags);
+        place.flags.extend(["--upstream".to_owned(), upstream.to_owned()]);
+        place
+    }
+
+    fn configured(flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("upstream-token"), UPSTREAM_CREDENTIAL).expect("it is written");
-        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        flags.extend(["--upstream".to_owned(), upstream.to_owned()]);
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Self { directory, flags }
     }
 

@@ -7,5 +7,6 @@ mod demo;
 mod drain;
 mod log;
 mod metrics;
+mod reload;
 mod start;
 mod tls;
