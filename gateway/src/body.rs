@@ -11,6 +11,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::refusal::Reason;
+use crate::streams::{Side, Stream};
+
 /// Body of an answer.
 pub(crate) enum Body {
     /// Held whole. `None` once it has been sent.
@@ -26,6 +29,8 @@ pub(crate) enum BodyError {
     Transfer(#[from] hyper::Error),
     #[error("nothing came for {0:?}")]
     Idle(Duration),
+    #[error("no longer allowed: {}", .0.id())]
+    Cut(Reason),
 }
 
 /// An upstream's body on its way to the caller.
@@ -33,6 +38,10 @@ pub(crate) struct Streamed {
     incoming: Incoming,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The request, as it can be cut; `None` when nobody's rights bear on it.
+    stream: Option<Rc<Stream>>,
+    /// Runs from the cut of a request that may have changed something.
+    last_words: Option<Pin<Box<Sleep>>>,
     /// Runs when the body has ended or was dropped; told the octets that were sent, and whether all were.
     finish: Option<Box<dyn FnOnce(Finished)>>,
     finished: Finished,
@@ -54,10 +63,10 @@ pub(crate) enum RequestBody {
 }
 
 /// How the upload of a request body goes on, seen by whoever waits for the answer.
-#[derive(Debug)]
 pub(crate) struct Progress {
     moved: Cell<Instant>,
     complete: Cell<bool>,
+    stream: Option<Rc<Stream>>,
 }
 
 impl Body {
@@ -65,12 +74,19 @@ impl Body {
         Self::Full(Some(bytes))
     }
 
-    /// Streams an upstream's body, giving it up when nothing comes for `idle`.
-    pub(crate) fn streamed(incoming: Incoming, idle: Duration, finish: impl FnOnce(Finished) + 'static) -> Self {
+    /// Streams an upstream's body, giving it up when nothing comes for `idle` or the request is cut.
+    pub(crate) fn streamed(
+        incoming: Incoming,
+        idle: Duration,
+        stream: Option<Rc<Stream>>,
+        finish: impl FnOnce(Finished) + 'static,
+    ) -> Self {
         let mut streamed = Streamed {
             incoming,
             idle,
             timer: None,
+            stream,
+            last_words: None,
             finish: None,
             finished: Finished::default(),
         };
@@ -108,6 +124,9 @@ impl http_body::Body for Body {
 
 impl Streamed {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(reason) = self.poll_cut(context) {
+            return Poll::Ready(Some(Err(BodyError::Cut(reason))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
             // Armed only when the upstream is slower than we are: most answers are complete by now.
             let timer = self
@@ -122,6 +141,22 @@ impl Streamed {
         }
         self.finished.complete = frame.is_none() || self.incoming.is_end_stream();
         Poll::Ready(frame.map(|result| result.map_err(BodyError::from)))
+    }
+
+    /// A request that may have changed something was permitted when it did: its answer may still end.
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
+        let Some(stream) = &self.stream else {
+            return Poll::Pending;
+        };
+        let reason = ready!(stream.poll_cut(Side::Answer, context));
+        if !stream.is_safe() {
+            let timer = self
+                .last_words
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)));
+            ready!(timer.as_mut().poll(context));
+        }
+        stream.obey();
+        Poll::Ready(reason)
     }
 }
 
@@ -140,10 +175,11 @@ impl RequestBody {
 }
 
 impl Progress {
-    pub(crate) fn begin() -> Rc<Self> {
+    pub(crate) fn begin(stream: Option<Rc<Stream>>) -> Rc<Self> {
         Rc::new(Self {
             moved: Cell::new(Instant::now()),
             complete: Cell::new(false),
+            stream,
         })
     }
 
@@ -159,17 +195,23 @@ impl Progress {
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(take_frame(bytes)),
             Self::Streamed(incoming, progress) => {
+                if let Some(stream) = &progress.stream
+                    && let Poll::Ready(reason) = stream.poll_cut(Side::Upload, context)
+                {
+                    return Poll::Ready(Some(Err(BodyError::Cut(reason))));
+                }
                 let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
                 progress.moved.set(Instant::now());
                 progress.complete.set(frame.is_none() || incoming.is_end_stream());
                 // Trailers would become fields that no policy has seen.
-                Poll::Ready(frame.filter(|f| !f.as_ref().is_ok_and(Frame::is_trailers)))
+                let frame = frame.filter(|f| !f.as_ref().is_ok_and(Frame::is_trailers));
+                Poll::Ready(frame.map(|result| result.map_err(BodyError::from)))
             }
         }
     }
@@ -199,3 +241,6 @@ fn take_frame<E>(bytes: &mut Option<Bytes>) -> Option<Result<Frame<Bytes>, E>> {
 fn full_size(bytes: &Option<Bytes>) -> SizeHint {
     SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
 }
+
+/// How long the answer to a request that may have changed something goes on when the request is cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -182,6 +182,11 @@ impl Cache {
         *self.published.borrow()
     }
 
+    /// Returns the revisions as they are applied.
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
     /// Returns the store that is followed, once a snapshot has arrived.
     pub fn store(&self) -> Option<String> {
         let tables = self.tables.load();
@@ -338,6 +343,13 @@ impl Subject {
             env_type_roles: env_type_roles.into_boxed_slice(),
             changed,
         }
+    }
+}
+
+impl Token {
+    /// Returns when it expires, in milliseconds since the Unix epoch; `i64::MAX` for never.
+    pub(crate) fn expires_ms(&self) -> i64 {
+        self.expires_ms
     }
 }
 

@@ -98,6 +98,13 @@ pub(crate) fn check(fields: &HeaderMap) -> Result<(), Reason> {
     if bytes > FIELDS_BYTES_MAX {
         return Err(Reason::FieldsTooLarge);
     }
+    // RFC 9110 §10.1.1. Of a value that is no text nothing could be promised either.
+    let expects_more = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == header::EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    };
+    if fields.iter().any(expects_more) {
+        return Err(Reason::ExpectationFailed);
+    }
     // As many names as fields: nothing comes twice.
     let repeated = fields.len() > fields.keys_len();
     for name in SINGLETONS.iter().filter(|_| repeated) {
@@ -308,11 +315,21 @@ mod tests {
                 Reason::RequestAmbiguous,
             ),
             (map(&[("transfer-encoding", "identity")]), Reason::RequestAmbiguous),
+            (map(&[("expect", "200-ok")]), Reason::ExpectationFailed),
+            (
+                map(&[("expect", "100-continue"), ("expect", "x")]),
+                Reason::ExpectationFailed,
+            ),
             (map(&[("a", &"x".repeat(FIELDS_BYTES_MAX))]), Reason::FieldsTooLarge),
         ];
         for (fields, reason) in refused {
             assert_eq!(check(&fields), Err(reason));
         }
-        assert_eq!(check(&map(&[("host", "a"), ("transfer-encoding", "chunked")])), Ok(()));
+        for rows in [
+            [("host", "a"), ("transfer-encoding", "chunked")],
+            [("host", "a"), ("expect", "100-Continue")],
+        ] {
+            assert_eq!(check(&map(&rows)), Ok(()), "{rows:?}");
+        }
     }
 }

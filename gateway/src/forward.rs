@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
+use crate::streams::Registered;
 use crate::upstream::Pool;
 use crate::worker::Worker;
 
@@ -37,7 +38,7 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    body: GatheredBody,
+    (body, registered): (GatheredBody, Option<&Registered>),
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
@@ -48,7 +49,7 @@ pub(crate) async fn forward(
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
         GatheredBody::Unread(incoming) => {
-            let progress = Progress::begin();
+            let progress = Progress::begin(registered.map(|own| Rc::clone(own.stream())));
             (RequestBody::Streamed(incoming, Rc::clone(&progress)), Some(progress))
         }
     };
@@ -58,7 +59,13 @@ pub(crate) async fn forward(
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
     add_forwarding_fields(parts, connection, &mut request);
-    let (response, sender) = pool.send(request, progress.as_deref()).await?;
+    // What may have been done is waited for: its effects must reach the store.
+    let may_end = || parts.method.is_safe() || progress.as_ref().is_some_and(|progress| !progress.is_complete());
+    let sending = pool.send(request, progress.as_deref());
+    let (response, sender) = match registered {
+        Some(registered) => registered.unless_cut(sending, may_end).await?,
+        None => sending.await?,
+    };
     Ok(UpstreamAnswer {
         response,
         connection: Lease {

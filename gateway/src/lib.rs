@@ -10,6 +10,7 @@
 //! - [`limit`]: how often they may.
 //! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
 //! - [`authorize`]: whether they may; makes the permit.
+//! - [`streams`]: whether they still may, for as long as it takes.
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
@@ -47,6 +48,7 @@ mod operation;
 mod request;
 mod request_counts;
 mod start;
+mod streams;
 mod sync;
 mod worker;
 

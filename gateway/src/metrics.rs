@@ -24,6 +24,10 @@ pub(crate) struct Counters {
     remembered: AtomicU64,
     faults: [AtomicU64; Fault::ALL.len()],
     log_dropped: AtomicU64,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// By reason.
+    cut: [AtomicU64; Reason::COUNT],
 }
 
 /// How a request ended.
@@ -55,6 +59,9 @@ impl Counters {
             remembered: AtomicU64::new(0),
             faults: [const { AtomicU64::new(0) }; Fault::ALL.len()],
             log_dropped: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            cut: [const { AtomicU64::new(0) }; Reason::COUNT],
         })
     }
 
@@ -68,6 +75,19 @@ impl Counters {
         if let Some(at) = Fault::ALL.iter().position(|own| *own == fault) {
             add(&self.faults[at], 1);
         }
+    }
+
+    pub(crate) fn begun(&self) {
+        add(&self.begun, 1);
+    }
+
+    pub(crate) fn ended(&self) {
+        add(&self.ended, 1);
+    }
+
+    /// Counts a request that was permitted and ended because it no longer was.
+    pub(crate) fn cut(&self, reason: Reason) {
+        add(&self.cut[reason as usize], 1);
     }
 
     pub(crate) fn log_dropped(&self) {
@@ -136,6 +156,7 @@ impl std::fmt::Debug for GatewayMetrics {
 impl Collector for GatewayMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         self.encode_requests(&mut encoder)?;
+        self.encode_streams(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
         self.encode_cache(&mut encoder)
@@ -154,6 +175,27 @@ impl GatewayMetrics {
                 ("status", class.as_str()),
             ];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_streams(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        // Ends first: what ends in between does not make the difference negative.
+        let ended = self.total(|worker| &worker.ended);
+        let begun = self.total(|worker| &worker.begun);
+        gauge(
+            encoder,
+            "postern_requests_in_flight",
+            "Requests that have begun and not ended.",
+            begun.wrapping_sub(ended) as i64,
+        )?;
+        let help = "Requests that ended because they were no longer allowed, by reason.";
+        let mut family = encoder.encode_descriptor("postern_streams_cut", help, None, MetricType::Counter)?;
+        for reason in Reason::all() {
+            let count = self.total(|worker| &worker.cut[reason as usize]);
+            if count > 0 {
+                ConstCounter::new(count).encode(family.encode_family(&[("reason", reason.id())])?)?;
+            }
         }
         Ok(())
     }

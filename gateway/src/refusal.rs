@@ -48,6 +48,8 @@ pub enum Reason {
     TargetTooLong,
     /// The header section is over its limit.
     FieldsTooLarge,
+    /// An expectation other than `100-continue`.
+    ExpectationFailed,
     /// The request is for another host.
     HostUnknown,
     /// The subject sends more requests than its limit.
@@ -191,7 +193,7 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 28] = {
+static TABLE: [Row; 29] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -213,6 +215,7 @@ static TABLE: [Row; 28] = {
         (R::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "the body of this operation is over its limit"),
         (R::TargetTooLong, "target-too-long", S::URI_TOO_LONG, "the request target is over its limit"),
         (R::FieldsTooLarge, "fields-too-large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header section is over its limit"),
+        (R::ExpectationFailed, "expectation-failed", S::EXPECTATION_FAILED, "no expectation but 100-continue can be met"),
         (R::HostUnknown, "host-unknown", S::MISDIRECTED_REQUEST, "this server does not answer for this host"),
         (R::TooManyRequests, "too-many-requests", S::TOO_MANY_REQUESTS, "this subject sends requests faster than its limit"),
         (R::UpstreamUnreachable, "upstream-unreachable", S::BAD_GATEWAY, "the upstream cannot be reached"),

@@ -23,6 +23,7 @@ use crate::forward::forward;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
+use crate::streams::Registered;
 use crate::worker::Worker;
 
 /// Answers a request, whatever it is.
@@ -45,6 +46,7 @@ pub(crate) async fn serve(
 
 /// Answers a request, and sees to it that it is logged and counted once.
 async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
+    let in_flight = InFlight::begin(&worker);
     let (parts, body) = request.into_parts();
     let mut record = begin(&worker, connection.source, &parts);
     let received = Received {
@@ -52,7 +54,8 @@ async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request
         connection: &connection,
         at_ms: record.at_ms,
     };
-    match decide_and_forward(&worker, received, body, &mut record).await {
+    let mut registered = None;
+    match decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await {
         Ok(Answer::Whole(response)) => {
             let finished = Finished {
                 bytes: response.body().len() as u64,
@@ -63,17 +66,21 @@ async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request
         }
         Ok(Answer::Streamed(response, connection)) => {
             let (status, idle) = (response.status().as_u16(), connection.idle());
+            let stream = registered.as_ref().map(|own| Rc::clone(own.stream()));
             let finish = move |finished: Finished| {
                 if finished.complete {
                     connection.hand_back();
                 }
+                tell_cut(&worker, registered.as_ref(), &mut record);
                 end(&worker, record, status, finished);
+                drop(in_flight);
             };
-            response.map(|incoming| Body::streamed(incoming, idle, finish))
+            response.map(|incoming| Body::streamed(incoming, idle, stream, finish))
         }
         Err(refusal) => {
             record.outcome = Outcome::Refused(refusal.reason);
             record.detail = refusal.source.as_ref().map(ToString::to_string);
+            tell_cut(&worker, registered.as_ref(), &mut record);
             let response = refusal.into_response(&record.decision_id());
             end(
                 &worker,
@@ -103,17 +110,32 @@ async fn decide_and_forward(
     worker: &Worker,
     received: Received<'_>,
     body: Incoming,
-    record: &mut AccessRecord,
+    (record, registered): (&mut AccessRecord, &mut Option<Registered>),
 ) -> Result<Answer, Refusal> {
     let parts = received.parts;
     check_head(parts, &worker.shared.settings.hosts)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
-    let (permit, body) = decide(worker, received, body, record).await?;
+    let permitted = decide(worker, received, body, record).await?;
+    *registered = permitted.registered;
+    let (permit, registered) = (permitted.permit, registered.as_ref());
     record.role = permit.role().cloned();
-    let forwarded = forward(worker, &permit, received, body).await?;
-    answer::answer(worker, &permit, forwarded).await
+    let forwarded = forward(worker, &permit, received, (permitted.body, registered)).await?;
+    let answering = answer::answer(worker, &permit, forwarded);
+    match registered {
+        // Of an unsafe request the effects may be on their way to the store.
+        Some(registered) => registered.unless_cut(answering, || parts.method.is_safe()).await,
+        None => answering.await,
+    }
+}
+
+/// A request that may be forwarded.
+struct Permitted<'r> {
+    permit: Permit<'r>,
+    body: GatheredBody,
+    /// Its place among the requests under way; none when it needs no rights.
+    registered: Option<Registered>,
 }
 
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
@@ -122,14 +144,18 @@ async fn decide<'r>(
     Received { parts, at_ms, .. }: Received<'r>,
     body: Incoming,
     record: &mut AccessRecord,
-) -> Result<(Permit<'r>, GatheredBody), Refusal> {
+) -> Result<Permitted<'r>, Refusal> {
     let shared = &worker.shared;
     let operation = identify(&shared.settings.catalogue, parts);
     if let Ok(operation) = &operation {
         record.operation = Some(operation.operation.clone());
         if operation.operation.public {
             let permit = authorize_public(operation.clone())?;
-            return Ok((permit, GatheredBody::Unread(body)));
+            return Ok(Permitted {
+                permit,
+                body: GatheredBody::Unread(body),
+                registered: None,
+            });
         }
     }
     check_age(worker, at_ms)?;
@@ -142,14 +168,37 @@ async fn decide<'r>(
     }
     let operation = operation?;
     if operation.operation.env_types == EnvTypes::None {
-        let permit = authorize(worker, caller, operation, &Facts::default())?;
-        return Ok((permit, GatheredBody::Unread(body)));
+        return permit(
+            worker,
+            caller,
+            (parts, operation),
+            (Facts::default(), GatheredBody::Unread(body)),
+        );
     }
     // In a box of its own: most requests should not carry the room that this needs.
     let (caller, facts, body) = Box::pin(gather(worker, caller, &operation, body)).await?;
     record.identify(&caller);
+    permit(worker, caller, (parts, operation), (facts, body))
+}
+
+/// Authorizes and registers, with nothing awaited since the look-up of the caller ([`Streams::register`]).
+///
+/// [`Streams::register`]: crate::streams::Streams::register
+fn permit<'r>(
+    worker: &Worker,
+    caller: Caller,
+    (parts, operation): (&Parts, Matched<'r>),
+    (facts, body): (Facts, GatheredBody),
+) -> Result<Permitted<'r>, Refusal> {
     let permit = authorize(worker, caller, operation, &facts)?;
-    Ok((permit, body))
+    let registered = permit
+        .caller()
+        .map(|caller| worker.streams.register(caller, parts, facts));
+    Ok(Permitted {
+        permit,
+        body,
+        registered,
+    })
 }
 
 /// Gathers the facts that the operation needs. That may take a while, so the caller is looked up anew behind it: a token
@@ -204,6 +253,30 @@ fn jwks(worker: &Worker) -> Response<Bytes> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
     response
+}
+
+/// Notes that a request ended because it was cut.
+fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut AccessRecord) {
+    if let Some(reason) = registered.and_then(Registered::ended_by) {
+        worker.counters.cut(reason);
+        record.detail = Some(reason.id().to_owned());
+    }
+}
+
+/// A request that has begun and not ended, however it ends.
+struct InFlight(Rc<Worker>);
+
+impl InFlight {
+    fn begin(worker: &Rc<Worker>) -> Self {
+        worker.counters.begun();
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.counters.ended();
+    }
 }
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";

@@ -25,6 +25,7 @@ use crate::journal::JournalError;
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
+use crate::streams;
 use crate::sync;
 use crate::upstream::Pool;
 use crate::worker::{Current, Shared, Worker};
@@ -222,6 +223,7 @@ impl Gateway {
                     let requests = counts.begin(&shared.settings.catalogue);
                     let worker = Current::new(Worker::new(shared, policies, counters, requests));
                     tokio::task::spawn_local(worker.clone().follow(configurations, counts));
+                    tokio::task::spawn_local(streams::watch(worker.clone()));
                     accept::accept(worker, listener, phases, connections_max).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);

@@ -19,6 +19,7 @@ use crate::identity::{Identities, Signer};
 use crate::metrics::Counters;
 use crate::request_counts::{RequestCounts, WorkerCounts};
 use crate::settings::Settings;
+use crate::streams::Streams;
 use crate::upstream::Pool;
 
 /// What all workers share. Nothing in it is locked while work is done.
@@ -42,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) orchestrator: Rc<Pool>,
     pub(crate) admin: Rc<Pool>,
     pub(crate) identities: Rc<Identities>,
+    pub(crate) streams: Rc<Streams>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) requests: Arc<RequestCounts>,
     decision_ids: Rc<DecisionIds>,
@@ -98,6 +100,7 @@ impl Worker {
             shared,
             policies: Rc::new(policies),
             identities: Rc::new(Identities::new()),
+            streams: Streams::new(),
             counters,
             requests,
             decision_ids: Rc::new(DecisionIds {
@@ -126,6 +129,7 @@ impl Worker {
             shared,
             policies: Rc::clone(&self.policies),
             identities: Rc::clone(&self.identities),
+            streams: Rc::clone(&self.streams),
             counters: Arc::clone(&self.counters),
             requests,
             decision_ids: Rc::clone(&self.decision_ids),
