@@ -12,11 +12,12 @@ use http::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
+use crate::cache::Cache;
 use crate::connection::Connection;
 use crate::fields::{FIELDS_BYTES_MAX, FIELDS_MAX};
 use crate::operation::TARGET_BYTES_MAX;
@@ -48,7 +49,22 @@ pub(crate) fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> io:
             alone.local_addr()?.as_socket().unwrap_or(address)
         }
     };
-    (0..workers.max(1)).map(|_| listen(address)).collect()
+    (0..workers.max(1)).map(|_| bind_one(address, sharing)).collect()
+}
+
+/// Waits until requests can be decided, so that who connects meanwhile need not be refused: their connections are in the
+/// kernel's queue, or with the gateway that this one follows. Without data, a gateway that is alone begins to refuse after
+/// [`FIRST_DATA_TIME_MAX`]; one that shares its address goes on waiting, as the other has data.
+pub(crate) async fn await_data(listener: &TcpListener, sharing: Sharing, cache: &Cache) {
+    match sharing {
+        Sharing::Alone => drop(timeout(FIRST_DATA_TIME_MAX, cache.reached(1)).await),
+        Sharing::Shared => {
+            cache.reached(1).await;
+            if let Err(error) = SockRef::from(listener).listen(BACKLOG) {
+                tracing::error!(%error, "a listener cannot be used");
+            }
+        }
+    }
 }
 
 /// Takes connections and serves them until told to drain, and then until they have ended or the time is up.
@@ -177,6 +193,9 @@ fn waiting(listener: tokio::net::TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 /// `Connection: close`.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
+/// How long connections wait for the first data.
+const FIRST_DATA_TIME_MAX: Duration = Duration::from_secs(2);
+
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Room for what is more than the limits, so that they are seen to be passed.
@@ -191,11 +210,16 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds a socket of several on one address. One that is shared listens later: from then on the kernel gives it
+/// connections.
+fn bind_one(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    match sharing {
+        Sharing::Alone => socket.listen(BACKLOG)?,
+        Sharing::Shared => {}
+    }
     Ok(socket.into())
 }

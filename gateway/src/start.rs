@@ -34,6 +34,7 @@ use crate::worker::{Current, Shared, Worker};
 pub struct Gateway {
     shared: Arc<Shared>,
     workers: Vec<(TcpListener, PolicySet, Arc<Counters>)>,
+    sharing: Sharing,
     log: Option<Writer>,
     arrivals: Arrivals,
     address: SocketAddr,
@@ -122,6 +123,7 @@ pub enum Sharing {
 /// The bound sockets of a gateway, one for each worker.
 pub struct Listeners {
     listeners: Vec<TcpListener>,
+    sharing: Sharing,
     address: SocketAddr,
 }
 
@@ -134,7 +136,11 @@ impl Listeners {
         let listening = |source| StartError::Listen { address, source };
         let listeners = accept::bind(address, workers, sharing).map_err(listening)?;
         let address = listeners[0].local_addr().map_err(listening)?;
-        Ok(Self { listeners, address })
+        Ok(Self {
+            listeners,
+            sharing,
+            address,
+        })
     }
 
     /// Takes over a socket that listens already: all workers take connections from its one queue, which outlives this
@@ -150,7 +156,11 @@ impl Listeners {
         listener.set_nonblocking(true).map_err(listening)?;
         let listeners = (0..workers.max(1)).map(|_| listener.try_clone());
         let listeners = listeners.collect::<std::io::Result<_>>().map_err(listening)?;
-        Ok(Self { listeners, address })
+        Ok(Self {
+            listeners,
+            sharing: Sharing::Alone,
+            address,
+        })
     }
 }
 
@@ -160,7 +170,11 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub fn new(settings: Settings, listeners: Listeners) -> Result<Self, StartError> {
-        let Listeners { listeners, address } = listeners;
+        let Listeners {
+            listeners,
+            sharing,
+            address,
+        } = listeners;
         let (access_log, log) = Writer::start(&settings.access_log).map_err(StartError::Log)?;
         let (effects, arrivals) = Effects::channel();
         let memory = if settings.remember_verdicts {
@@ -186,6 +200,7 @@ impl Gateway {
         Ok(Self {
             shared,
             workers,
+            sharing,
             log,
             arrivals,
             address,
@@ -220,10 +235,16 @@ impl Gateway {
             let name = format!("postern-worker-{number}");
             workers.push(start_thread(name, move |runtime| {
                 let serving = async move {
+                    let cache = Arc::clone(&shared.cache);
                     let requests = counts.begin(&shared.settings.catalogue);
                     let worker = Current::new(Worker::new(shared, policies, counters, requests));
                     tokio::task::spawn_local(worker.clone().follow(configurations, counts));
                     tokio::task::spawn_local(streams::watch(worker.clone()));
+                    let mut told = phases.clone();
+                    tokio::select! {
+                        () = accept::await_data(&listener, self.sharing, &cache) => {}
+                        _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
+                    }
                     accept::accept(worker, listener, phases, connections_max).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);

@@ -64,18 +64,18 @@ impl<const COMMAND: u8> Reloads<COMMAND> {
         let outcome = if errors.is_empty() { apply(planned) } else { Err(errors) };
         match outcome {
             Ok(()) => {
-                tracing::info!(changed = %changes.applicable.join(" "), "the configuration was read again and is in force");
-                self.in_force = reading;
                 self.told.applied.fetch_add(1, Ordering::Relaxed);
                 self.told.last_successful.store(true, Ordering::Relaxed);
+                tracing::info!(changed = %changes.applicable.join(" "), "the configuration was read again and is in force");
+                self.in_force = reading;
             }
             Err(errors) => {
                 for error in &errors {
                     tracing::error!(%error, "the configuration that was read again cannot be used");
                 }
-                tracing::error!(errors = errors.len(), "the configuration was read again and is refused");
                 self.told.refused.fetch_add(1, Ordering::Relaxed);
                 self.told.last_successful.store(false, Ordering::Relaxed);
+                tracing::error!(errors = errors.len(), "the configuration was read again and is refused");
             }
         }
         systemd::ready();

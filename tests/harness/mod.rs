@@ -7,10 +7,12 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
+//! - [`held`]: listening sockets that are handed over.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
 
 pub(crate) mod caller;
 pub(crate) mod client;
+pub(crate) mod held;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod postern;

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod demo;
 mod drain;
+mod hand_over;
 mod log;
 mod metrics;
 mod reload;
