@@ -57,9 +57,9 @@ pub(crate) fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> io:
 /// [`FIRST_DATA_TIME_MAX`]; one that shares its address goes on waiting, as the other has data.
 pub(crate) async fn await_data(listener: &TcpListener, sharing: Sharing, cache: &Cache) {
     match sharing {
-        Sharing::Alone => drop(timeout(FIRST_DATA_TIME_MAX, cache.reached(1)).await),
+        Sharing::Alone => drop(timeout(FIRST_DATA_TIME_MAX, first_data(cache)).await),
         Sharing::Shared => {
-            cache.reached(1).await;
+            first_data(cache).await;
             if let Err(error) = SockRef::from(listener).listen(BACKLOG) {
                 tracing::error!(%error, "a listener cannot be used");
             }
@@ -175,6 +175,14 @@ async fn connection(
     }
 }
 
+/// Waits for the first snapshot, and for its age, which is known a moment later.
+async fn first_data(cache: &Cache) {
+    cache.reached(1).await;
+    while cache.age_ms(0).is_none() {
+        sleep(AGE_PAUSE).await;
+    }
+}
+
 /// Closes a listener. Returns the connections that the kernel had in its queue, which would be reset.
 fn waiting(listener: tokio::net::TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let taken = listener.into_std().map(|listener| {
@@ -195,6 +203,8 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long connections wait for the first data.
 const FIRST_DATA_TIME_MAX: Duration = Duration::from_secs(2);
+
+const AGE_PAUSE: Duration = Duration::from_millis(1);
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -166,3 +166,22 @@ const REUSE_S: i64 = 50;
 
 /// Identities a worker keeps at most, about 1 KiB each.
 const IDENTITIES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_that_start_at_once_on_one_directory_have_one_key() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("identity-key");
+            let open = || Signer::open(&path).expect("it opens").verification_key().kid.clone();
+            let (first, second) = std::thread::scope(|scope| {
+                let (first, second) = (scope.spawn(open), scope.spawn(open));
+                (first.join().expect("it returns"), second.join().expect("it returns"))
+            });
+            assert_eq!(first, second);
+        }
+    }
+}
