@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! In the order in which a request meets them:
-//! - [`accept`]: listeners and connections.
+//! - [`listeners`], [`accept`]: sockets, and the connections that they take.
 //! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
@@ -43,6 +43,7 @@ mod files;
 mod forward;
 mod journal;
 mod json_body;
+mod listeners;
 mod metrics;
 mod operation;
 mod request;
@@ -52,5 +53,6 @@ mod streams;
 mod sync;
 mod worker;
 
+pub use listeners::{Listeners, Sharing};
 pub use settings::Settings;
-pub use start::{Gateway, Listeners, NotReady, Reconfiguration, Running, Sharing, StartError};
+pub use start::{Gateway, NotReady, Reconfiguration, Running, StartError};

@@ -22,6 +22,7 @@ use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
+use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
@@ -111,59 +112,6 @@ pub enum NotReady {
     Draining,
 }
 
-/// Whether another gateway of the same user may listen on the same address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// No: one that does is a mistake.
-    Alone,
-    /// Yes: the kernel spreads new connections over both, until the older one is told to stop.
-    Shared,
-}
-
-/// The bound sockets of a gateway, one for each worker.
-pub struct Listeners {
-    listeners: Vec<TcpListener>,
-    sharing: Sharing,
-    address: SocketAddr,
-}
-
-impl Listeners {
-    /// Binds the sockets: before a store is opened or anything is written, so that an address in use changes nothing.
-    ///
-    /// # Errors
-    /// [`StartError::Listen`].
-    pub fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> Result<Self, StartError> {
-        let listening = |source| StartError::Listen { address, source };
-        let listeners = accept::bind(address, workers, sharing).map_err(listening)?;
-        let address = listeners[0].local_addr().map_err(listening)?;
-        Ok(Self {
-            listeners,
-            sharing,
-            address,
-        })
-    }
-
-    /// Takes over a socket that listens already: all workers take connections from its one queue, which outlives this
-    /// process when whoever handed it over keeps it open.
-    ///
-    /// # Errors
-    /// [`StartError::Listen`].
-    pub fn handed_over(listener: &TcpListener, workers: usize) -> Result<Self, StartError> {
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let listening = |source| StartError::Listen { address, source };
-        let address = listener.local_addr().map_err(listening)?;
-        let listening = |source| StartError::Listen { address, source };
-        listener.set_nonblocking(true).map_err(listening)?;
-        let listeners = (0..workers.max(1)).map(|_| listener.try_clone());
-        let listeners = listeners.collect::<std::io::Result<_>>().map_err(listening)?;
-        Ok(Self {
-            listeners,
-            sharing: Sharing::Alone,
-            address,
-        })
-    }
-}
-
 impl Gateway {
     /// Opens every file and compiles every policy. Nothing is served yet.
     ///
@@ -242,7 +190,7 @@ impl Gateway {
                     tokio::task::spawn_local(streams::watch(worker.clone()));
                     let mut told = phases.clone();
                     tokio::select! {
-                        () = accept::await_data(&listener, self.sharing, &cache) => {}
+                        () = listeners::await_data(&listener, self.sharing, &cache) => {}
                         _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
                     }
                     accept::accept(worker, listener, phases, connections_max).await;
