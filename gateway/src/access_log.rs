@@ -184,6 +184,8 @@ impl Batch {
         if text.is_empty() {
             return 0;
         }
+        // Ends the torn line, and is no line of this batch.
+        let prefix = usize::from(self.torn);
         if self.torn {
             text.insert(0, b'\n');
         }
@@ -198,7 +200,7 @@ impl Batch {
             Ok(()) | Err(_) => {}
         }
         self.failing = written < text.len();
-        let lost = text[written..].iter().filter(|octet| **octet == b'\n').count() as u64;
+        let lost = text[written.max(prefix)..].iter().filter(|octet| **octet == b'\n').count() as u64;
         text.clear();
         self.text = text;
         lost

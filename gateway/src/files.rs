@@ -11,7 +11,7 @@ use std::path::Path;
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] when there is one; else when it cannot be written.
 pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
+    let unfinished = path.with_extension(format!("unfinished-{:016x}", rand::random::<u64>()));
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
