@@ -7,7 +7,7 @@ mod example;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,12 @@ use std::time::Duration;
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
 use gateway::Sharing;
+use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits, is_never_forwarded};
 use gateway::upstream::{Deadlines, Upstream};
 use http::HeaderName;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 pub(crate) use example::example;
@@ -38,6 +40,8 @@ pub(crate) struct Edge {
     pub(crate) workers: usize,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
+    pub(crate) http2_cleartext: bool,
+    pub(crate) front: Front,
     pub(crate) default_env_type: String,
     pub(crate) remember_verdicts: bool,
     pub(crate) limits: Limits,
@@ -87,6 +91,9 @@ struct OperationEntry {
     /// Whether it needs no token.
     #[serde(default)]
     public: bool,
+    /// Protocols that a connection may be upgraded to.
+    #[serde(default)]
+    upgrade: Vec<String>,
 }
 
 impl<const COMMAND: u8> clap::FromArgMatches for Given<COMMAND> {
@@ -296,6 +303,8 @@ impl Reading {
             workers,
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
+            http2_cleartext: self.parsed("http2_cleartext", "true or false", false),
+            front: self.front(),
             default_env_type: self.text("default_env_type"),
             remember_verdicts: self.parsed("remember_verdicts", "true or false", true),
             limits: self.limits(),
@@ -309,16 +318,77 @@ impl Reading {
     }
 
     fn limits(&mut self) -> Limits {
-        let per_second = self.parsed("subject_requests_per_second", "a number of requests", 0);
-        let burst = self.parsed("subject_burst", "a number of requests", 1);
         Limits {
-            connections_max: self.parsed("connections_max", "a number of connections", 1),
-            subject_rate: (per_second > 0).then_some(Rate { per_second, burst }),
+            connections_max: self.at_least_one("connections_max", "connections"),
+            connections_per_source_max: self.at_least_one("connections_per_source_max", "connections"),
+            streams_per_connection_max: self.at_least_one("streams_per_connection_max", "streams"),
+            requests_in_flight_max: self.at_least_one("requests_in_flight_max", "requests"),
+            subject_rate: self.rate("subject_requests_per_second", "subject_burst"),
+            token_rate: self.rate("token_requests_per_second", "token_burst"),
+            source_rate: self.rate("source_requests_per_second", "source_burst"),
+            invalid_credentials_rate: self.rate("invalid_credentials_per_second", "invalid_credentials_burst"),
+            target_bytes_max: self.at_least_one("target_bytes_max", "octets"),
+            fields_bytes_max: self.at_least_one("header_bytes_max", "octets"),
+            fields_max: self.at_least_one("header_fields_max", "fields"),
+            handshake_timeout: self.milliseconds("handshake_timeout_ms"),
+            idle_timeout: self.milliseconds("idle_timeout_ms"),
+            send_timeout: self.milliseconds("send_timeout_ms"),
             header_timeout: self.milliseconds("header_timeout_ms"),
             body_timeout: self.milliseconds("body_timeout_ms"),
             read_body_bytes_max: self.parsed("read_body_bytes_max", "a number of octets", 0),
             data_age_max: self.milliseconds("data_age_max_ms"),
+            upgrades_max: self.parsed("upgrades_max", "a number of connections", 0),
+            upgrade_idle: self.milliseconds("upgrade_idle_timeout_ms"),
         }
+    }
+
+    /// Reads a rate; none when it is 0 a second.
+    fn rate(&mut self, per_second: &str, burst: &str) -> Option<Rate> {
+        let per_second = self.parsed(per_second, "a number of times a second", 0);
+        let burst = self.at_least_one(burst, "times");
+        (per_second > 0).then_some(Rate { per_second, burst })
+    }
+
+    fn at_least_one<T: std::str::FromStr + PartialEq + From<u8>>(&mut self, name: &str, of: &str) -> T {
+        let number = self.parsed(name, &format!("a number of {of}"), T::from(1));
+        if number == T::from(0) {
+            self.errors.push(format!("{name}: 0 would never let anything happen"));
+        }
+        number
+    }
+
+    fn front(&mut self) -> Front {
+        let mut trusted = Vec::new();
+        for network in list(&self.text("trusted_proxies")) {
+            // A bare address is the network of itself.
+            let read = network.parse().or_else(|_| network.parse::<IpAddr>().map(IpNet::from));
+            match read {
+                Ok(network) => trusted.push(network),
+                Err(_invalid) => self.errors.push(format!(
+                    "trusted_proxies: {network:?} is not a network such as 10.0.0.0/8"
+                )),
+            }
+        }
+        let front = Front {
+            proxy_protocol: self.parsed("proxy_protocol", "true or false", false),
+            source_field: match self.text("source_field").as_str() {
+                "none" => SourceField::None,
+                "x-forwarded-for" => SourceField::XForwardedFor,
+                "forwarded" => SourceField::Forwarded,
+                other => {
+                    self.errors.push(format!(
+                        "source_field: {other:?} is not x-forwarded-for, forwarded or none"
+                    ));
+                    SourceField::None
+                }
+            },
+            trusted,
+        };
+        if front.trusted.is_empty() && (front.proxy_protocol || front.source_field != SourceField::None) {
+            self.errors
+                .push("proxy_protocol and source_field need trusted_proxies: nobody else is believed".to_owned());
+        }
+        front
     }
 
     fn hosts(&mut self) -> Hosts {
@@ -418,7 +488,7 @@ impl OperationEntry {
         let mut operation =
             Operation::new(&self.method, &self.path, &self.id, &permission).map_err(|error| error.to_string())?;
         operation.public = self.public;
-        Ok(operation)
+        operation.upgrading(self.upgrade).map_err(|error| error.to_string())
     }
 }
 
@@ -447,84 +517,4 @@ fn scalar(value: &toml::Value) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn errors(given: Given<SERVE>) -> Vec<String> {
-        let mut reading = given.read();
-        reading.edge();
-        reading.address("admin_listen");
-        reading.org();
-        reading.finish().err().map_or_else(Vec::new, |errors| errors.0)
-    }
-
-    fn file(text: &str) -> (tempfile::NamedTempFile, Given<SERVE>) {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("written");
-        let given = Given::default().with(CONFIG, file.path().display().to_string());
-        (file, given)
-    }
-
-    #[test]
-    fn all_errors_are_told_at_once() {
-        let (_file, given) = file(
-            "listen = \"nonsense\"\nunknown = 1\nworkers = \"many\"\n[[operations]]\nmethod=\"get\"\npath=\"/x\"\nid=\"x\"\npermission=\"x.read\"\n",
-        );
-        let given = given.with("org", "Not An Org").with("upstream", "ftp://x");
-        let errors = errors(given);
-        for part in [
-            "unknown key unknown",
-            "listen",
-            "workers",
-            "ftp://x",
-            "org",
-            "upper-case",
-        ] {
-            assert!(errors.iter().any(|error| error.contains(part)), "{part} in {errors:?}");
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let (_file, given) = file("listen = \"127.0.0.1:1\"\nworkers = 3\nhosts = [\"A.example\", \"b.example\"]\n");
-        let given = given
-            .with("listen", "127.0.0.1:2")
-            .with("upstream", "http://127.0.0.1:9");
-        let mut reading = given.read();
-        let edge = reading.edge();
-        reading.finish().expect("no errors");
-        assert_eq!(edge.listen.port(), 2);
-        assert_eq!(edge.workers, 3);
-        assert_eq!(
-            edge.hosts,
-            Hosts::These(vec!["a.example".to_owned(), "b.example".to_owned()])
-        );
-        assert_eq!(edge.limits, Limits::default());
-    }
-
-    #[test]
-    fn an_operator_can_add_operations_and_public_paths() {
-        let (_file, given) = file(
-            "[[operations]]\nmethod = \"POST\"\npath = \"/auth/device\"\nid = \"deviceLogin\"\npublic = true\n\
-             [[operations]]\nmethod = \"GET\"\npath = \"/orgs/{orgId}/action-pipelines\"\nid = \"listActionPipelines\"\npermission = \"pipeline.read\"\n",
-        );
-        let mut reading = given.with("upstream", "http://127.0.0.1:9").read();
-        let edge = reading.edge();
-        reading.finish().expect("no errors");
-        assert!(
-            edge.catalogue
-                .identify("POST", "/auth/device")
-                .expect("known")
-                .operation
-                .public
-        );
-        let added = edge
-            .catalogue
-            .identify("GET", "/orgs/my-org/action-pipelines")
-            .expect("known");
-        assert_eq!(
-            (added.operation.permission.as_str(), added.operation.public),
-            ("pipeline.read", false)
-        );
-    }
-}
+mod tests;

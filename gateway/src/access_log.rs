@@ -200,7 +200,10 @@ impl Batch {
             Ok(()) | Err(_) => {}
         }
         self.failing = written < text.len();
-        let lost = text[written.max(prefix)..].iter().filter(|octet| **octet == b'\n').count() as u64;
+        let lost = text[written.max(prefix)..]
+            .iter()
+            .filter(|octet| **octet == b'\n')
+            .count() as u64;
         text.clear();
         self.text = text;
         lost

@@ -21,6 +21,8 @@ use crate::fields;
 use crate::forward::{Lease, UpstreamAnswer};
 use crate::json_body;
 use crate::refusal::{Reason, Refusal};
+use crate::tunnel::Tunnel;
+use crate::upgrade::{self, Upgrade};
 use crate::worker::Worker;
 
 /// What goes back to the caller.
@@ -29,6 +31,8 @@ pub(crate) enum Answer {
     Whole(Response<Bytes>),
     /// On its way from the upstream.
     Streamed(Response<Incoming>, Lease),
+    /// The last one in HTTP: the connection speaks another protocol from then on.
+    Switched(Response<Bytes>, Box<Tunnel>),
 }
 
 /// Makes of an upstream's answer what the caller gets, and waits until its effects have arrived here.
@@ -36,7 +40,12 @@ pub(crate) async fn answer(
     worker: &Worker,
     permit: &Permit<'_>,
     mut answer: UpstreamAnswer,
+    upgrade: Option<Upgrade>,
 ) -> Result<Answer, Refusal> {
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (response, tunnel) = upgrade::agree(upgrade, answer)?;
+        return Ok(Answer::Switched(response, Box::new(tunnel)));
+    }
     let operation = &permit.operation().operation;
     if operation.server == Server::Admin {
         // The caller was authenticated here: it is us whom the admin service does not know, or not yet again.

@@ -354,9 +354,9 @@ impl Token {
 }
 
 impl Caller {
-    /// Takes one request out of what the subject may send. `false` when nothing is left.
-    pub(crate) fn take_request(&self, rate: Rate, now_ms: i64) -> bool {
-        self.token.subject.allowance.take(rate, now_ms)
+    /// Takes one request out of what the subject may send. Otherwise returns the seconds after which it may again.
+    pub(crate) fn take_request(&self, rate: Rate, now_ms: i64) -> Result<(), i64> {
+        self.token.subject.allowance.take_or_wait(rate, now_ms)
     }
 }
 

@@ -1,24 +1,79 @@
-//! What is known of a connection before any request on it is read.
+//! What is known of a connection before any request on it is read, and whether any is being answered.
 
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
-/// The connection that requests come on. It is read by all steps and changed by none.
-#[derive(Debug)]
+use crate::accept::Phase;
+use crate::sources::{Place, Source};
+
+/// The connection that requests come on.
 pub(crate) struct Connection {
-    /// Where the caller is.
-    pub(crate) source: IpAddr,
-    /// Whether it is encrypted up to here.
-    pub(crate) secure: bool,
-    /// Its place among the worker's connections. A request that goes on without its caller keeps it, so that the end of
-    /// the process waits for that request.
-    pub(crate) _place: OwnedSemaphorePermit,
+    /// The peer, or whom a listed front proxy's PROXY header names.
+    pub(crate) origin: Origin,
+    /// Whether the peer is a listed front proxy, whose fields are believed.
+    pub(crate) fronted: bool,
+    /// Whether the gateway goes on.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Its places among all connections and the worker's. A request that goes on without its caller keeps them, and so does a
+    /// connection that was upgraded: the end of the process waits for them.
+    _places: (Place, OwnedSemaphorePermit),
+    in_flight: Cell<usize>,
+    /// When the last request ended.
+    rests_since: Cell<Instant>,
 }
 
+/// Where requests come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) address: IpAddr,
+    /// What that source may still do.
+    pub(crate) source: Arc<Source>,
+    /// Whether the caller's connection is encrypted.
+    pub(crate) secure: bool,
+}
+
+/// A request of a connection that has begun and not ended.
+pub(crate) struct Busy(Rc<Connection>);
+
 impl Connection {
-    /// Returns the scheme of the URIs that callers use on it, RFC 9110 §4.2.
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.secure { "https" } else { "http" }
+    pub(crate) fn new(
+        origin: Origin,
+        fronted: bool,
+        phase: watch::Receiver<Phase>,
+        places: (Place, OwnedSemaphorePermit),
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            origin,
+            fronted,
+            phase,
+            _places: places,
+            in_flight: Cell::new(0),
+            rests_since: Cell::new(Instant::now()),
+        })
+    }
+
+    /// Notes that a request is being answered, for as long as what is returned lives.
+    pub(crate) fn begin(self: &Rc<Self>) -> Busy {
+        self.in_flight.set(self.in_flight.get() + 1);
+        Busy(Rc::clone(self))
+    }
+
+    /// Returns when it will have rested for some time, if no request comes; `None` while one is being answered.
+    pub(crate) fn rested_at(&self, time: Duration) -> Option<Instant> {
+        (self.in_flight.get() == 0).then(|| self.rests_since.get() + time)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let connection = &self.0;
+        connection.in_flight.set(connection.in_flight.get() - 1);
+        connection.rests_since.set(Instant::now());
     }
 }

@@ -13,11 +13,12 @@ use hyper::client::conn::http1::SendRequest;
 
 use crate::authorize::Permit;
 use crate::body::{Progress, RequestBody};
-use crate::connection::Connection;
+use crate::connection::Origin;
 use crate::facts::GatheredBody;
 use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
 use crate::streams::Registered;
+use crate::upgrade::Upgrade;
 use crate::upstream::Pool;
 use crate::worker::Worker;
 
@@ -38,13 +39,14 @@ pub(crate) async fn forward(
     worker: &Worker,
     permit: &Permit<'_>,
     received: Received<'_>,
-    (body, registered): (GatheredBody, Option<&Registered>),
+    (body, upgrade): (GatheredBody, Option<&Upgrade>),
+    registered: Option<&Registered>,
 ) -> Result<UpstreamAnswer, Refusal> {
     let pool = match permit.operation().operation.server {
         Server::Orchestrator => &worker.orchestrator,
         Server::Admin => &worker.admin,
     };
-    let Received { parts, connection, .. } = received;
+    let Received { parts, origin, .. } = received;
     let (body, progress) = match body {
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
@@ -58,7 +60,10 @@ pub(crate) async fn forward(
     *request.uri_mut() = target(pool, permit, parts.uri.query())?;
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, connection, &mut request);
+    add_forwarding_fields(parts, origin, &mut request);
+    if let Some(upgrade) = upgrade {
+        upgrade.add_fields(&parts.headers, request.headers_mut());
+    }
     // What may have been done is waited for: its effects must reach the store.
     let may_end = || parts.method.is_safe() || progress.as_ref().is_some_and(|progress| !progress.is_complete());
     let sending = pool.send(request, progress.as_deref());
@@ -160,14 +165,20 @@ fn add_own_fields(
     Ok(())
 }
 
-fn add_forwarding_fields(parts: &Parts, connection: &Connection, request: &mut Request<RequestBody>) {
+fn add_forwarding_fields(parts: &Parts, origin: &Origin, request: &mut Request<RequestBody>) {
     let fields = request.headers_mut();
     // An address is printable ASCII.
-    if let Ok(address) = HeaderValue::try_from(connection.source.to_string()) {
+    if let Ok(address) = HeaderValue::try_from(origin.address.to_string()) {
         fields.insert(FORWARDED_FOR, address);
     }
-    fields.insert(FORWARDED_PROTO, HeaderValue::from_static(connection.scheme()));
-    if let Some(host) = parts.headers.get(header::HOST) {
-        fields.insert(FORWARDED_HOST, host.clone());
+    fields.insert(
+        FORWARDED_PROTO,
+        HeaderValue::from_static(if origin.secure { "https" } else { "http" }),
+    );
+    let host = parts.headers.get(header::HOST).cloned();
+    // HTTP/2 has an authority in its place; both have been found to be one host's.
+    let authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
+    if let Some(host) = host.or_else(authority) {
+        fields.insert(FORWARDED_HOST, host);
     }
 }

@@ -3,15 +3,20 @@
 //! # Layout
 //! In the order in which a request meets them:
 //! - [`listeners`], [`accept`]: sockets, and the connections that they take.
+//! - [`sources`]: how many connections there may be.
+//! - [`protocol`], [`socket`], [`front`]: from a connection to requests.
+//! - [`wire`], [`strict_stream`]: octets of HTTP/1.1, read in one way only.
+//! - [`frames`]: frames of HTTP/2, counted.
 //! - [`connection`]: what is known of a connection.
 //! - [`request`]: the path of a request, step by step.
 //! - [`operation`]: what is asked for, read in one way only.
 //! - [`authenticate`]: who asks.
-//! - [`limit`]: how often they may.
+//! - [`load`], [`limit`]: how much and how often they may.
 //! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
 //! - [`authorize`]: whether they may; makes the permit.
 //! - [`streams`]: whether they still may, for as long as it takes.
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
+//! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
@@ -22,11 +27,13 @@
 //! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
 
 pub mod cache;
+pub mod front;
 pub mod identity;
 pub mod limit;
 pub mod refusal;
 pub mod settings;
 pub mod upstream;
+pub mod wire;
 
 mod accept;
 mod access_log;
@@ -41,16 +48,25 @@ mod facts;
 mod fields;
 mod files;
 mod forward;
+mod frames;
 mod journal;
 mod json_body;
 mod listeners;
+mod load;
 mod metrics;
 mod operation;
+mod protocol;
 mod request;
 mod request_counts;
+mod socket;
+mod sources;
 mod start;
 mod streams;
+mod strict_stream;
 mod sync;
+mod tunnel;
+mod upgrade;
+mod websocket;
 mod worker;
 
 pub use listeners::{Listeners, Sharing};

@@ -15,8 +15,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
+use crate::frames::Kind;
 use crate::refusal::Reason;
 use crate::request_counts::AllRequests;
+use crate::sources::Sources;
 
 /// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
 pub(crate) struct Counters {
@@ -28,6 +30,21 @@ pub(crate) struct Counters {
     ended: AtomicU64,
     /// By reason.
     cut: [AtomicU64; Reason::COUNT],
+    unserved: [AtomicU64; Unserved::ALL.len()],
+    floods: [AtomicU64; Kind::ALL.len()],
+}
+
+/// Why a connection was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unserved {
+    /// There were as many as there may be.
+    AllFull,
+    /// There were as many of its source as there may be of one.
+    SourceFull,
+    /// A front proxy sent no PROXY header.
+    BadHeader,
+    /// It did not say what it wants in time.
+    Timeout,
 }
 
 /// How a request ended.
@@ -49,6 +66,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) access_log: Arc<AccessQueue>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) clock: feed::Clock,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) workers: Vec<Arc<Counters>>,
 }
 
@@ -62,6 +80,8 @@ impl Counters {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             cut: [const { AtomicU64::new(0) }; Reason::COUNT],
+            unserved: [const { AtomicU64::new(0) }; Unserved::ALL.len()],
+            floods: [const { AtomicU64::new(0) }; Kind::ALL.len()],
         })
     }
 
@@ -85,13 +105,41 @@ impl Counters {
         add(&self.ended, 1);
     }
 
+    /// Returns how many requests of this worker have begun and not ended.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let ended = self.ended.load(Ordering::Relaxed);
+        self.begun.load(Ordering::Relaxed).wrapping_sub(ended)
+    }
+
     /// Counts a request that was permitted and ended because it no longer was.
     pub(crate) fn cut(&self, reason: Reason) {
         add(&self.cut[reason as usize], 1);
     }
 
+    pub(crate) fn unserved(&self, why: Unserved) {
+        add(&self.unserved[why as usize], 1);
+    }
+
+    pub(crate) fn flood(&self, kind: Kind) {
+        add(&self.floods[kind as usize], 1);
+    }
+
     pub(crate) fn log_dropped(&self) {
         add(&self.log_dropped, 1);
+    }
+}
+
+impl Unserved {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 4] = [Self::AllFull, Self::SourceFull, Self::BadHeader, Self::Timeout];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::AllFull => "all-full",
+            Self::SourceFull => "source-full",
+            Self::BadHeader => "bad-proxy-header",
+            Self::Timeout => "timeout",
+        }
     }
 }
 
@@ -156,6 +204,7 @@ impl std::fmt::Debug for GatewayMetrics {
 impl Collector for GatewayMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         self.encode_requests(&mut encoder)?;
+        self.encode_connections(&mut encoder)?;
         self.encode_streams(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
@@ -175,6 +224,24 @@ impl GatewayMetrics {
                 ("status", class.as_str()),
             ];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let open = i64::try_from(self.sources.connections()).unwrap_or(i64::MAX);
+        gauge(encoder, "postern_connections", "Connections of callers.", open)?;
+        let help = "Connections that were not served, by cause.";
+        let mut family = encoder.encode_descriptor("postern_connections_unserved", help, None, MetricType::Counter)?;
+        for why in Unserved::ALL {
+            let count = self.total(|worker| &worker.unserved[why as usize]);
+            ConstCounter::new(count).encode(family.encode_family(&[("cause", why.name())])?)?;
+        }
+        let help = "Connections that were ended for a flood of HTTP/2 frames, by their kind.";
+        let mut family = encoder.encode_descriptor("postern_http2_floods", help, None, MetricType::Counter)?;
+        for kind in Kind::ALL {
+            let count = self.total(|worker| &worker.floods[kind as usize]);
+            ConstCounter::new(count).encode(family.encode_family(&[("frames", kind.name())])?)?;
         }
         Ok(())
     }

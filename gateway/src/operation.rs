@@ -8,8 +8,9 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version, header};
 
+use crate::fields;
 use crate::refusal::{Reason, Refusal};
-use crate::{fields, settings::Hosts};
+use crate::settings::{Hosts, Settings};
 
 /// Finds the operation that a request asks for.
 pub(crate) fn identify<'p>(catalogue: &Catalogue, parts: &'p Parts) -> Result<Matched<'p>, Refusal> {
@@ -23,7 +24,7 @@ pub(crate) fn identify<'p>(catalogue: &Catalogue, parts: &'p Parts) -> Result<Ma
 }
 
 /// Checks that the head of a request can be read in one way only, before anything is decided on it.
-pub(crate) fn check_head(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
+pub(crate) fn check_head(parts: &Parts, settings: &Settings) -> Result<(), Reason> {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -36,40 +37,47 @@ pub(crate) fn check_head(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
     if !known.contains(&parts.method) {
         return Err(Reason::MethodUnknown);
     }
+    if parts.version == Version::HTTP_2 {
+        // Of HTTP/1.1 the limits have been seen to on the wire.
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        if target.len() > settings.limits.target_bytes_max {
+            return Err(Reason::TargetTooLong);
+        }
+        if fields::are_too_large(&parts.headers, &settings.limits) {
+            return Err(Reason::FieldsTooLarge);
+        }
+    }
     fields::check(&parts.headers)?;
-    // RFC 9112 §6.1: a transfer coding in HTTP/1.0 is a faulty framing.
-    if parts.version == Version::HTTP_10 && parts.headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Reason::RequestAmbiguous);
-    }
-    check_host(parts, hosts)?;
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    if target.len() > TARGET_BYTES_MAX {
-        return Err(Reason::TargetTooLong);
-    }
+    check_host(parts, &settings.hosts)?;
     match parts.uri.query() {
         Some(query) => check_query(query),
         None => Ok(()),
     }
 }
 
-/// Longest request target, in octets.
-pub(crate) const TARGET_BYTES_MAX: usize = 8 * 1024;
-
-/// RFC 9112 §3.2: exactly one `Host`, and the same as in an absolute-form target.
+/// RFC 9112 §3.2: exactly one `Host`, and the same as in an absolute-form target. RFC 9113 §8.3.1: `:authority` stands in its
+/// place, and a `Host` beside it must be the same.
 fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
     let Some(value) = parts.headers.get(header::HOST) else {
-        let allowed = parts.version == Version::HTTP_10 && parts.uri.authority().is_none();
-        return if allowed { Ok(()) } else { Err(Reason::RequestAmbiguous) };
+        return match parts.uri.authority() {
+            Some(authority) if parts.version == Version::HTTP_2 => check_authority(authority, hosts),
+            None if parts.version == Version::HTTP_10 => Ok(()),
+            Some(_) | None => Err(Reason::RequestAmbiguous),
+        };
     };
     let host =
         Authority::try_from(value.as_bytes()).map_err(|_invalid: http::uri::InvalidUri| Reason::RequestAmbiguous)?;
-    if host.as_str().contains('@') {
-        return Err(Reason::RequestAmbiguous);
-    }
     if parts.uri.authority().is_some_and(|target| *target != host) {
         return Err(Reason::RequestAmbiguous);
     }
-    if hosts.admit(host.host()) {
+    check_authority(&host, hosts)
+}
+
+fn check_authority(authority: &Authority, hosts: &Hosts) -> Result<(), Reason> {
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(Reason::RequestAmbiguous);
+    }
+    if hosts.admit(authority.host()) {
         Ok(())
     } else {
         Err(Reason::HostUnknown)

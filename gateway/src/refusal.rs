@@ -4,10 +4,13 @@
 //! log. This file is the only place where a reason becomes a status code.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 
 use crate::body::Body;
+use crate::limit::Rate;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +43,8 @@ pub enum Reason {
     MethodNotAllowed,
     /// A method that no operation has.
     MethodUnknown,
+    /// The header section did not arrive in time.
+    HeaderTimeout,
     /// The body did not arrive in time.
     BodyTimeout,
     /// A body that must be read is over its limit.
@@ -52,8 +57,10 @@ pub enum Reason {
     ExpectationFailed,
     /// The request is for another host.
     HostUnknown,
-    /// The subject sends more requests than its limit.
+    /// The subject, the token or the source sends more requests than its limit.
     TooManyRequests,
+    /// The source presents more invalid credentials than its limit.
+    TooManyInvalidCredentials,
     /// The upstream cannot be reached.
     UpstreamUnreachable,
     /// The upstream's answer broke off, or cannot be read where it must be.
@@ -70,6 +77,18 @@ pub enum Reason {
     FactUnavailable,
     /// A policy that might have allowed the operation is broken.
     PolicyFault,
+    /// As much is under way as may be.
+    Overloaded,
+}
+
+/// A rate that was passed, for `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PassedRate {
+    /// Whose rate it is.
+    pub(crate) of: &'static str,
+    pub(crate) rate: Rate,
+    /// Seconds after which one more may come.
+    pub(crate) wait_s: i64,
 }
 
 /// A refusal: its reason, and what only its place can tell.
@@ -83,6 +102,8 @@ pub struct Refusal {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// Methods that the path has, for `Allow`.
     allow: Option<String>,
+    /// The rate that was passed.
+    passed: Option<PassedRate>,
 }
 
 impl Reason {
@@ -118,6 +139,20 @@ impl Reason {
         }
     }
 
+    /// Returns whether a connection of HTTP/1.1 ends with it: what follows could be read as the rest of this request, or as
+    /// another, or comes from somebody who is best heard less.
+    fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::RequestAmbiguous
+                | Self::FieldsTooLarge
+                | Self::TargetTooLong
+                | Self::HeaderTimeout
+                | Self::TooManyInvalidCredentials
+                | Self::Overloaded
+        )
+    }
+
     /// Returns the text for the caller.
     fn message(self) -> &'static str {
         self.row().3
@@ -134,16 +169,23 @@ impl Refusal {
         Self {
             reason,
             source: Some(source.into()),
-            allow: None,
+            ..Self::from(reason)
         }
     }
 
     /// Returns a refusal of a method, with those that the path has.
     pub(crate) fn method_not_allowed(allow: String) -> Self {
         Self {
-            reason: Reason::MethodNotAllowed,
-            source: None,
             allow: Some(allow),
+            ..Self::from(Reason::MethodNotAllowed)
+        }
+    }
+
+    /// Returns a refusal of what comes too fast.
+    pub(crate) fn too_fast(reason: Reason, passed: PassedRate) -> Self {
+        Self {
+            passed: Some(passed),
+            ..Self::from(reason)
         }
     }
 
@@ -159,14 +201,15 @@ impl Refusal {
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.reason == Reason::RequestAmbiguous {
-            // What follows on this connection could be read as the rest of this request, or as another.
+        if self.reason.ends_connection() {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::UNAUTHORIZED {
             fields.insert(WWW_AUTHENTICATE, challenge(self.reason));
         }
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if let Some(passed) = self.passed {
+            passed.tell(fields);
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Some(allow) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
@@ -176,12 +219,34 @@ impl Refusal {
     }
 }
 
+impl PassedRate {
+    fn tell(self, fields: &mut HeaderMap) {
+        let Self { of, rate, wait_s } = self;
+        let window_s = rate.burst.div_ceil(rate.per_second.max(1)).max(1);
+        fields.insert(RETRY_AFTER, HeaderValue::from(wait_s));
+        let texts = [
+            (RATE_LIMIT_POLICY, format!("\"{of}\";q={};w={window_s}", rate.burst)),
+            (RATE_LIMIT, format!("\"{of}\";r=0;t={wait_s}")),
+        ];
+        for (name, text) in texts {
+            // Numbers and a name of ours.
+            if let Ok(value) = HeaderValue::try_from(text) {
+                fields.insert(name, value);
+            }
+        }
+    }
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self {
             reason,
             source: None,
             allow: None,
+            passed: None,
         }
     }
 }
@@ -193,7 +258,7 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 29] = {
+static TABLE: [Row; 32] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -211,13 +276,15 @@ static TABLE: [Row; 29] = {
         (R::EnvironmentUnknown, "environment-unknown", S::NOT_FOUND, "the environment does not exist"),
         (R::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "this path has no operation with this method"),
         (R::MethodUnknown, "method-unknown", S::NOT_IMPLEMENTED, "no operation has this method"),
+        (R::HeaderTimeout, "header-timeout", S::REQUEST_TIMEOUT, "the header section did not arrive in time"),
         (R::BodyTimeout, "body-timeout", S::REQUEST_TIMEOUT, "the body did not arrive in time"),
         (R::BodyTooLarge, "body-too-large", S::PAYLOAD_TOO_LARGE, "the body of this operation is over its limit"),
         (R::TargetTooLong, "target-too-long", S::URI_TOO_LONG, "the request target is over its limit"),
         (R::FieldsTooLarge, "fields-too-large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header section is over its limit"),
         (R::ExpectationFailed, "expectation-failed", S::EXPECTATION_FAILED, "no expectation but 100-continue can be met"),
         (R::HostUnknown, "host-unknown", S::MISDIRECTED_REQUEST, "this server does not answer for this host"),
-        (R::TooManyRequests, "too-many-requests", S::TOO_MANY_REQUESTS, "this subject sends requests faster than its limit"),
+        (R::TooManyRequests, "too-many-requests", S::TOO_MANY_REQUESTS, "requests come faster than their limit"),
+        (R::TooManyInvalidCredentials, "too-many-invalid-credentials", S::TOO_MANY_REQUESTS, "invalid credentials come from this source faster than their limit"),
         (R::UpstreamUnreachable, "upstream-unreachable", S::BAD_GATEWAY, "the upstream cannot be reached"),
         (R::UpstreamFailed, "upstream-failed", S::BAD_GATEWAY, "the upstream's answer cannot be used"),
         (R::UpstreamTimeout, "upstream-timeout", S::GATEWAY_TIMEOUT, "the upstream did not answer in time"),
@@ -226,6 +293,7 @@ static TABLE: [Row; 29] = {
         (R::DataTooOld, "data-too-old", S::SERVICE_UNAVAILABLE, "the gateway's data is too old to decide"),
         (R::FactUnavailable, "fact-unavailable", S::SERVICE_UNAVAILABLE, "a fact that the decision needs cannot be had now"),
         (R::PolicyFault, "policy-fault", S::SERVICE_UNAVAILABLE, "a policy that might allow this failed"),
+        (R::Overloaded, "overloaded", S::SERVICE_UNAVAILABLE, "as much is under way as may be"),
     ]
 };
 

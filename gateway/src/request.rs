@@ -1,14 +1,14 @@
 //! The path of a request, from its head to the answer. Each step takes what the step before it proved.
 
-use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access_log::AccessRecord;
@@ -17,45 +17,60 @@ use crate::authenticate::{authenticate, look_up};
 use crate::authorize::{self, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
-use crate::connection::Connection;
+use crate::connection::{Busy, Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
+use crate::load;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
 use crate::streams::Registered;
+use crate::tunnel::{Ends, Tunnel};
+use crate::upgrade;
 use crate::worker::Worker;
 
 /// Answers a request, whatever it is.
 ///
 /// A request that may change something runs to its end even when its caller goes away: what the orchestrator has done
-/// must reach the store.
+/// must reach the store. One that its connection has `refused` is refused.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     request: Request<Incoming>,
+    refused: Option<Reason>,
 ) -> Response<Body> {
     if request.method().is_safe() {
-        return handle(worker, connection, request).await;
+        return handle(worker, connection, request, refused).await;
     }
-    match tokio::task::spawn_local(handle(worker, connection, request)).await {
+    match tokio::task::spawn_local(handle(worker, connection, request, refused)).await {
         Ok(response) => response,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
 /// Answers a request, and sees to it that it is logged and counted once.
-async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Response<Body> {
-    let in_flight = InFlight::begin(&worker);
+async fn handle(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+    refused: Option<Reason>,
+) -> Response<Body> {
+    let in_flight = InFlight::begin(&worker, &connection);
     let (parts, body) = request.into_parts();
-    let mut record = begin(&worker, connection.source, &parts);
+    let told = connection.fronted.then(|| told_origin(&worker, &connection, &parts));
+    let origin = told.as_ref().unwrap_or(&connection.origin);
+    let mut record = begin(&worker, origin, &parts);
     let received = Received {
         parts: &parts,
-        connection: &connection,
+        origin,
         at_ms: record.at_ms,
     };
     let mut registered = None;
-    match decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await {
+    let answered = match refused {
+        Some(reason) => Err(reason.into()),
+        None => decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await,
+    };
+    match answered {
         Ok(Answer::Whole(response)) => {
             let finished = Finished {
                 bytes: response.body().len() as u64,
@@ -77,6 +92,11 @@ async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request
             };
             response.map(|incoming| Body::streamed(incoming, idle, stream, finish))
         }
+        Ok(Answer::Switched(response, tunnel)) => {
+            let ends = (registered, Rc::clone(&connection));
+            tokio::task::spawn_local(pass(worker, *tunnel, ends, (record, in_flight)));
+            response.map(Body::full)
+        }
         Err(refusal) => {
             record.outcome = Outcome::Refused(refusal.reason);
             record.detail = refusal.source.as_ref().map(ToString::to_string);
@@ -96,11 +116,30 @@ async fn handle(worker: Rc<Worker>, connection: Rc<Connection>, request: Request
     }
 }
 
+/// Sees an upgraded connection to its end.
+async fn pass(
+    worker: Rc<Worker>,
+    tunnel: Tunnel,
+    (registered, connection): (Option<Registered>, Rc<Connection>),
+    (mut record, in_flight): (AccessRecord, InFlight),
+) {
+    let ends = Ends {
+        registered: registered.as_ref(),
+        phase: connection.phase.clone(),
+        idle: worker.shared.settings.limits.upgrade_idle,
+    };
+    let (finished, ended) = tunnel.run(ends).await;
+    record.detail = ended.err().map(|broken| broken.to_string());
+    tell_cut(&worker, registered.as_ref(), &mut record);
+    end(&worker, record, StatusCode::SWITCHING_PROTOCOLS.as_u16(), finished);
+    drop(in_flight);
+}
+
 /// The head of a request, and what is known of its arrival.
 #[derive(Clone, Copy)]
 pub(crate) struct Received<'r> {
     pub(crate) parts: &'r Parts,
-    pub(crate) connection: &'r Connection,
+    pub(crate) origin: &'r Origin,
     /// When it arrived, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
 }
@@ -113,7 +152,8 @@ async fn decide_and_forward(
     (record, registered): (&mut AccessRecord, &mut Option<Registered>),
 ) -> Result<Answer, Refusal> {
     let parts = received.parts;
-    check_head(parts, &worker.shared.settings.hosts)?;
+    load::check(worker, received.origin)?;
+    check_head(parts, &worker.shared.settings)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
@@ -121,8 +161,16 @@ async fn decide_and_forward(
     *registered = permitted.registered;
     let (permit, registered) = (permitted.permit, registered.as_ref());
     record.role = permit.role().cloned();
-    let forwarded = forward(worker, &permit, received, (permitted.body, registered)).await?;
-    let answering = answer::answer(worker, &permit, forwarded);
+    let upgrade = upgrade::asked(worker, &permit.operation().operation, parts, &permitted.body)?;
+    let forwarded = forward(
+        worker,
+        &permit,
+        received,
+        (permitted.body, upgrade.as_ref()),
+        registered,
+    )
+    .await?;
+    let answering = answer::answer(worker, &permit, forwarded, upgrade);
     match registered {
         // Of an unsafe request the effects may be on their way to the store.
         Some(registered) => registered.unless_cut(answering, || parts.method.is_safe()).await,
@@ -141,7 +189,7 @@ struct Permitted<'r> {
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
 async fn decide<'r>(
     worker: &Worker,
-    Received { parts, at_ms, .. }: Received<'r>,
+    Received { parts, origin, at_ms }: Received<'r>,
     body: Incoming,
     record: &mut AccessRecord,
 ) -> Result<Permitted<'r>, Refusal> {
@@ -159,13 +207,10 @@ async fn decide<'r>(
         }
     }
     check_age(worker, at_ms)?;
-    let caller = authenticate(&shared.cache, &parts.headers, at_ms)?;
+    let caller = authenticate(&shared.cache, &parts.headers, at_ms)
+        .map_err(|refusal| load::slow_guesses(worker, origin, refusal))?;
     record.identify(&caller);
-    if let Some(rate) = shared.settings.limits.subject_rate
-        && !caller.take_request(rate, at_ms)
-    {
-        return Err(Reason::TooManyRequests.into());
-    }
+    load::check_rates(worker, &caller, at_ms)?;
     let operation = operation?;
     if operation.operation.env_types == EnvTypes::None {
         return permit(
@@ -264,29 +309,46 @@ fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut Acces
 }
 
 /// A request that has begun and not ended, however it ends.
-struct InFlight(Rc<Worker>);
+struct InFlight {
+    worker: Rc<Worker>,
+    _busy: Busy,
+}
 
 impl InFlight {
-    fn begin(worker: &Rc<Worker>) -> Self {
+    fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
         worker.counters.begun();
-        Self(Rc::clone(worker))
+        Self {
+            worker: Rc::clone(worker),
+            _busy: connection.begin(),
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.counters.ended();
+        self.worker.counters.ended();
     }
 }
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-fn begin(worker: &Worker, source: IpAddr, parts: &Parts) -> AccessRecord {
+/// Where a request comes from, as the front proxy says it; from the front proxy itself when it does not.
+fn told_origin(worker: &Worker, connection: &Connection, parts: &Parts) -> Origin {
+    let own = &connection.origin;
+    let (address, secure) = worker.shared.settings.front.source(&parts.headers);
+    Origin {
+        address: address.unwrap_or(own.address),
+        source: address.map_or_else(|| Arc::clone(&own.source), |address| worker.shared.sources.of(address)),
+        secure: secure.unwrap_or(own.secure),
+    }
+}
+
+fn begin(worker: &Worker, origin: &Origin, parts: &Parts) -> AccessRecord {
     AccessRecord {
         decision_id: worker.next_decision_id(),
         at_ms: worker.shared.settings.clock.unix_ms(),
         started: Instant::now(),
-        source,
+        source: origin.address,
         method: parts.method.clone(),
         target: parts.uri.clone(),
         operation: None,

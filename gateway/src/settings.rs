@@ -8,6 +8,7 @@ use catalogue::Catalogue;
 use feed::Clock;
 use http::HeaderName;
 
+use crate::front::Front;
 use crate::limit::Rate;
 use crate::upstream::Upstream;
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub catalogue: Arc<Catalogue>,
     /// Hosts that are answered for.
     pub hosts: Hosts,
+    /// Whether HTTP/2 is spoken without TLS, to callers who begin with it ("prior knowledge").
+    pub http2_cleartext: bool,
+    /// Proxies in front of this gateway.
+    pub front: Front,
     /// Header fields that are forwarded beyond the built-in list.
     pub forwarded_fields: Vec<HeaderName>,
     /// Env type of an environment that is created without naming one.
@@ -43,10 +48,34 @@ pub struct Settings {
 /// Limits of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once, over all workers. More wait in the listener's backlog.
+    /// Connections at once, over all workers. More are sent away.
     pub connections_max: usize,
+    /// Connections at once of one source: an IPv4 address or the /64 of an IPv6 address.
+    pub connections_per_source_max: usize,
+    /// Streams at once of one HTTP/2 connection.
+    pub streams_per_connection_max: u32,
+    /// Requests at once, over all workers. More are refused.
+    pub requests_in_flight_max: usize,
     /// Rate of requests of one subject, over all its tokens. `None`: unlimited.
     pub subject_rate: Option<Rate>,
+    /// Rate of requests with one token. `None`: unlimited.
+    pub token_rate: Option<Rate>,
+    /// Rate of requests of one source. `None`: unlimited.
+    pub source_rate: Option<Rate>,
+    /// Rate of invalid credentials of one source. `None`: unlimited.
+    pub invalid_credentials_rate: Option<Rate>,
+    /// Longest request target, in octets.
+    pub target_bytes_max: usize,
+    /// Longest header section of a request, in octets. nginx reads as much by default (4 buffers of 8 KiB).
+    pub fields_bytes_max: usize,
+    /// Most header fields of a request.
+    pub fields_max: usize,
+    /// Time for a connection to say what it speaks: PROXY header, TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Time that a connection may rest between requests.
+    pub idle_timeout: Duration,
+    /// Time for which a caller may take nothing of what is sent to it.
+    pub send_timeout: Duration,
     /// Time for a request's header section to arrive.
     pub header_timeout: Duration,
     /// Time for a body that must be read to arrive whole.
@@ -55,6 +84,10 @@ pub struct Limits {
     pub read_body_bytes_max: usize,
     /// Oldest data that requests are decided on.
     pub data_age_max: Duration,
+    /// Upgraded connections at once, over all workers. More are refused.
+    pub upgrades_max: usize,
+    /// Longest time without an octet on an upgraded connection.
+    pub upgrade_idle: Duration,
 }
 
 /// Hosts that are answered for.
@@ -95,12 +128,29 @@ impl Hosts {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 10_000,
+            connections_max: 16_384,
+            connections_per_source_max: 10_240,
+            streams_per_connection_max: 100,
+            requests_in_flight_max: 16_384,
             subject_rate: None,
+            token_rate: None,
+            source_rate: None,
+            invalid_credentials_rate: Some(Rate {
+                per_second: 10,
+                burst: 100,
+            }),
+            target_bytes_max: 8 * 1024,
+            fields_bytes_max: 32 * 1024,
+            fields_max: 100,
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             read_body_bytes_max: 1024 * 1024,
             data_age_max: Duration::from_mins(15),
+            upgrades_max: 1000,
+            upgrade_idle: Duration::from_hours(1),
         }
     }
 }

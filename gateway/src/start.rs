@@ -11,7 +11,7 @@ use engine::PolicySet;
 use feed::Acknowledgement;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 use crate::accept::{self, Phase};
@@ -22,10 +22,12 @@ use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
+use crate::limit::TokenAllowances;
 use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
 use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
 use crate::upstream::Pool;
@@ -130,6 +132,7 @@ impl Gateway {
         } else {
             engine::Memory::Off
         };
+        let listeners_count = listeners.len().max(1);
         let policies = compile(listeners.len(), memory)?;
         let workers = listeners.into_iter().zip(policies);
         let workers = workers
@@ -137,10 +140,14 @@ impl Gateway {
             .collect();
         let shared = Arc::new(Shared {
             cache: Arc::new(Cache::new()),
+            sources: Sources::new(),
+            token_allowances: Arc::new(TokenAllowances::default()),
+            workers: listeners_count,
             signer: Arc::new(Signer::open(&settings.data.join("identity-key"))?),
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
             env_types: Arc::new(EnvTypesKnown::new()),
             effects: Arc::new(effects),
+            upgrades: Arc::new(Semaphore::new(settings.limits.upgrades_max.min(Semaphore::MAX_PERMITS))),
             access_log,
             orchestrator_version: 0,
             settings,
@@ -173,8 +180,6 @@ impl Gateway {
             .collect();
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
         start_control(configurations.clone(), self.arrivals)?;
-        let connections_max = self.shared.settings.limits.connections_max.div_ceil(self.workers.len());
-        let connections_max = u32::try_from(connections_max).unwrap_or(u32::MAX);
         let requests = Arc::<AllRequests>::default();
         let mut workers = Vec::new();
         for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
@@ -193,7 +198,7 @@ impl Gateway {
                         () = listeners::await_data(&listener, self.sharing, &cache) => {}
                         _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
                     }
-                    accept::accept(worker, listener, phases, connections_max).await;
+                    accept::accept(worker, listener, phases).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
             })?);
@@ -275,6 +280,7 @@ impl Running {
             access_log: Arc::clone(&shared.access_log),
             cache: Arc::clone(&shared.cache),
             clock: shared.settings.clock.clone(),
+            sources: Arc::clone(&shared.sources),
             workers: self.counters.clone(),
         }));
     }

@@ -13,8 +13,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use feed::Digest;
+use http::Method;
 use http::request::Parts;
-use http::{Method, Uri};
+use http::uri::PathAndQuery;
 use tokio::time::{sleep, timeout};
 
 use crate::authenticate::look_up;
@@ -35,7 +36,8 @@ pub(crate) struct Streams {
 pub(crate) struct Stream {
     digest: Digest,
     method: Method,
-    target: Uri,
+    /// What of the target its operation is found by.
+    target: Option<PathAndQuery>,
     facts: Facts,
     expires_ms: i64,
     /// The revision that had last changed the token or the subject when the request was last decided.
@@ -83,7 +85,7 @@ impl Streams {
         let stream = Rc::new(Stream {
             digest: caller.digest,
             method: parts.method.clone(),
-            target: parts.uri.clone(),
+            target: parts.uri.path_and_query().cloned(),
             facts,
             expires_ms: caller.token.expires_ms(),
             changed: Cell::new(caller.changed),
@@ -244,10 +246,8 @@ fn is_still_allowed(worker: &Worker, stream: &Stream) -> Result<(), Refusal> {
     if changed == stream.changed.get() {
         return Ok(());
     }
-    let found = shared
-        .settings
-        .catalogue
-        .identify(stream.method.as_str(), stream.target.path());
+    let path = stream.target.as_ref().map_or("", PathAndQuery::path);
+    let found = shared.settings.catalogue.identify(stream.method.as_str(), path);
     let operation = found.map_err(|_gone| Reason::OperationUnknown)?;
     authorize(worker, caller, operation, &stream.facts)?;
     stream.changed.set(changed);
@@ -274,7 +274,7 @@ mod tests {
             Rc::new(Stream {
                 digest: Digest::from_bytes([0; 32]),
                 method: Method::GET,
-                target: Uri::default(),
+                target: None,
                 facts: Facts::default(),
                 expires_ms: i64::MAX,
                 changed: Cell::new(1),

@@ -167,8 +167,8 @@ impl Driver {
     /// Moves octets until the connection ends. How it ends is seen by the request on it.
     pub(crate) async fn run(self) {
         let end = match self {
-            Self::Plain(connection) => connection.await,
-            Self::Tls(connection) => connection.await,
+            Self::Plain(connection) => connection.with_upgrades().await,
+            Self::Tls(connection) => connection.with_upgrades().await,
         };
         if let Err(error) = end {
             tracing::debug!(%error, "upstream connection ended");

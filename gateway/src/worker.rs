@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::PolicySet;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
@@ -16,9 +16,11 @@ use crate::effects::Effects;
 use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{Identities, Signer};
+use crate::limit::TokenAllowances;
 use crate::metrics::Counters;
 use crate::request_counts::{RequestCounts, WorkerCounts};
 use crate::settings::Settings;
+use crate::sources::Sources;
 use crate::streams::Streams;
 use crate::upstream::Pool;
 
@@ -26,10 +28,16 @@ use crate::upstream::Pool;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) token_allowances: Arc<TokenAllowances>,
+    /// How many workers there are: limits of the whole are divided by it.
+    pub(crate) workers: usize,
     pub(crate) signer: Arc<Signer>,
     pub(crate) forwarded_fields: ForwardedFields,
     pub(crate) env_types: Arc<EnvTypesKnown>,
     pub(crate) effects: Arc<Effects>,
+    /// Places for upgraded connections.
+    pub(crate) upgrades: Arc<Semaphore>,
     pub(crate) access_log: Arc<AccessQueue>,
     /// Another number for each orchestrator, credential and set of authorities that was configured: connections are kept
     /// while it stays.
@@ -72,6 +80,10 @@ impl Shared {
     pub(crate) fn reconfigured(&self, settings: Settings, orchestrator_changed: bool) -> Result<Self, NeverForwarded> {
         Ok(Self {
             cache: Arc::clone(&self.cache),
+            sources: Arc::clone(&self.sources),
+            token_allowances: Arc::clone(&self.token_allowances),
+            workers: self.workers,
+            upgrades: Arc::clone(&self.upgrades),
             signer: Arc::clone(&self.signer),
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
             env_types: if orchestrator_changed {

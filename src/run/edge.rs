@@ -68,6 +68,8 @@ pub(super) fn start(
         catalogue: edge.catalogue,
         hosts: edge.hosts,
         forwarded_fields: edge.forwarded_fields,
+        http2_cleartext: edge.http2_cleartext,
+        front: edge.front,
         default_env_type: edge.default_env_type,
         remember_verdicts: edge.remember_verdicts,
         limits: edge.limits,
@@ -107,6 +109,8 @@ impl RunningEdge {
             catalogue: edge.catalogue,
             hosts: edge.hosts,
             forwarded_fields: edge.forwarded_fields,
+            http2_cleartext: edge.http2_cleartext,
+            front: edge.front,
             default_env_type: edge.default_env_type,
             limits: edge.limits,
             // These belong to a start: a change of their keys has been refused.

@@ -217,6 +217,11 @@ impl Streaming {
         read_chunk(&mut self.reader).expect("a whole chunk comes")
     }
 
+    /// Reads the next part of a chunked body; an error when it breaks off.
+    pub(crate) fn try_chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        read_chunk(&mut self.reader)
+    }
+
     /// Reads a body of known length in parts, tells of each, and returns the digest of all.
     pub(crate) fn digest_in_parts(mut self, mut tell: impl FnMut(u64)) -> [u8; 32] {
         let mut left: u64 = self

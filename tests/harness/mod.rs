@@ -7,14 +7,17 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
-//! - [`held`]: listening sockets that are handed over.
+//! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
+//! - [`metrics`]: what `/metrics` tells.
 
 pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod held;
+pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod load;
+pub(crate) mod metrics;
 pub(crate) mod postern;
 pub(crate) mod process;
 pub(crate) mod raw;

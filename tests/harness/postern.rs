@@ -102,6 +102,22 @@ impl Postern {
         client(self.admin_address, None)
     }
 
+    /// Returns the value of a series of the metrics, as it is written there; 0 when it is not there.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.operator().get("/metrics").body).expect("a text");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until no request is under way.
+    pub(crate) fn wait_until_idle(&self) {
+        eventually("the end of all requests", || {
+            (self.metric("postern_requests_in_flight") == 0.0).then_some(())
+        });
+    }
+
     /// Returns the data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.place.data()

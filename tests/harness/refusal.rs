@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 28] = [
+pub(crate) const REFUSALS: [(&str, u16); 32] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -18,11 +18,14 @@ pub(crate) const REFUSALS: [(&str, u16); 28] = [
     ("operation-unknown", 404),
     ("environment-unknown", 404),
     ("method-not-allowed", 405),
+    ("header-timeout", 408),
     ("body-timeout", 408),
     ("body-too-large", 413),
     ("target-too-long", 414),
+    ("expectation-failed", 417),
     ("host-unknown", 421),
     ("too-many-requests", 429),
+    ("too-many-invalid-credentials", 429),
     ("fields-too-large", 431),
     ("method-unknown", 501),
     ("upstream-unreachable", 502),
@@ -32,6 +35,7 @@ pub(crate) const REFUSALS: [(&str, u16); 28] = [
     ("data-too-old", 503),
     ("fact-unavailable", 503),
     ("policy-fault", 503),
+    ("overloaded", 503),
     ("upstream-timeout", 504),
 ];
 

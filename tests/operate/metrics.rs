@@ -9,41 +9,9 @@ use serde_json::json;
 use crate::harness::caller::Roles;
 use crate::harness::client::Request;
 use crate::harness::eventually;
+use crate::harness::metrics::{samples, value};
 use crate::harness::postern::{Halves, Postern};
 use crate::harness::upstream::Upstream;
-
-/// A line of the metrics: name, labels and value.
-type Sample = (String, Vec<(String, String)>, f64);
-
-fn samples(text: &str) -> Vec<Sample> {
-    text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
-}
-
-fn sample(line: &str) -> Sample {
-    let (series, value) = line.rsplit_once(' ').expect("a value");
-    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-    let labels = labels
-        .trim_end_matches('}')
-        .split(',')
-        .filter(|label| !label.is_empty());
-    let label = |label: &str| {
-        let (name, value) = label.split_once('=').expect("a value");
-        (name.to_owned(), value.trim_matches('"').to_owned())
-    };
-    (
-        name.to_owned(),
-        labels.map(label).collect(),
-        value.parse().expect("a number"),
-    )
-}
-
-fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
-    let labels: Vec<(String, String)> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let found = samples
-        .iter()
-        .find(|(own, own_labels, _)| own == name && *own_labels == labels);
-    found.map_or(0.0, |(_, _, value)| *value)
-}
 
 #[test]
 fn requests_are_counted_by_operation_reason_and_status_class() {
@@ -122,8 +90,11 @@ fn every_label_is_from_a_closed_set() {
                 "operation" => operations.contains(value.as_str()),
                 "reason" => reasons.contains(value.as_str()),
                 "status" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value.as_str()),
+                "result" => ["applied", "refused"].contains(&value.as_str()),
                 "fault" => engine::Fault::ALL.iter().any(|fault| fault.name() == value),
                 "gateway" => value == "edge-1",
+                "cause" => ["all-full", "source-full", "bad-proxy-header", "timeout"].contains(&value.as_str()),
+                "frames" => ["reset", "control", "continuation", "window", "other"].contains(&value.as_str()),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
                 other => panic!("{name} has a label {other}"),
             };

@@ -111,10 +111,17 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_be_and_too_low_a_one_is_to
     limited.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let process = Process::spawn(limited);
     let told = process.logged("the limit of open files is below connections_max");
-    assert_eq!((&told["limit"], &told["needed"]), (&json!(1024), &json!(20256)), "{told}");
+    assert_eq!(
+        (&told["limit"], &told["needed"]),
+        (&json!(1024), &json!(20256)),
+        "{told}"
+    );
     process.logged("listening");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).expect("it runs");
-    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .expect("a limit");
     let words: Vec<&str> = files.split_whitespace().collect();
     assert_eq!(words[3..5], ["1024", "1024"], "{files}");
 }

@@ -1,6 +1,7 @@
 //! Large and endless bodies pass at constant memory.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read as _, Write};
+use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
@@ -13,7 +14,7 @@ use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
 
 /// Octets of the large body, and what the process may grow by while they pass.
-const LARGE_BYTES: u64 = 256 << 20;
+const LARGE_BYTES: u64 = 1 << 30;
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
 
 /// A part of a large body; each is another.
@@ -74,6 +75,38 @@ fn a_large_download_to_a_slow_reader_passes_whole_at_constant_memory() {
     (0..LARGE_BYTES / 65536).for_each(|number| expected.update(part(number)));
     assert_eq!(digest, <[u8; 32]>::from(expected.finalize()));
     assert!(most < before + GROWTH_KIB_MAX, "grew from {before} to {most} KiB");
+}
+
+#[test]
+fn a_part_of_an_upload_reaches_the_orchestrator_before_the_next_one_exists() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let postern = Postern::start(&format!("http://{}", listener.local_addr().expect("it is bound")));
+    let request = Request::new("POST", "/orgs/acme/artefact-versions").field("Content-Length", "80");
+    let mut caller = connect(postern.address);
+    caller
+        .write_all(&postern.administrator().octets(request))
+        .expect("it takes requests");
+    let mut upstream = None;
+    for number in 0..10 {
+        let part = format!("part {number:03}");
+        caller.write_all(part.as_bytes()).expect("it takes a part");
+        let stream = upstream.get_or_insert_with(|| {
+            let (mut stream, _) = listener.accept().expect("it connects");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut octet = [0];
+                stream.read_exact(&mut octet).expect("a head comes");
+                head.push(octet[0]);
+            }
+            stream
+        });
+        let mut arrived = [0; 8];
+        stream.read_exact(&mut arrived).expect("a part comes");
+        assert_eq!(arrived, part.as_bytes());
+    }
+    let answered = upstream.expect("it was asked").write_all(b"HTTP/1.1 204 Done\r\n\r\n");
+    answered.expect("it is taken");
+    assert_eq!(Streaming::read(caller).whole().status, 204);
 }
 
 #[test]

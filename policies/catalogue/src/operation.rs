@@ -25,6 +25,9 @@ pub struct Operation {
     pub effect: Option<Effect>,
     /// Whether the operation needs no token. Only operators make an operation public, in the configuration.
     pub public: bool,
+    /// Protocols that a connection may be upgraded to (RFC 9110 §7.8), in lower case. Only operators name any, in the
+    /// configuration.
+    pub upgrade: Vec<String>,
     pub(crate) segments: Vec<Segment>,
 }
 
@@ -124,8 +127,29 @@ impl Operation {
             filter: None,
             effect: None,
             public: false,
+            upgrade: Vec::new(),
             segments: parse_template(path).map_err(|problem| error(&problem))?,
         })
+    }
+
+    /// Lets connections be upgraded to these protocols.
+    ///
+    /// # Errors
+    /// When one is no token, would carry HTTP or TLS past every decision, or the method is not GET.
+    pub fn upgrading(mut self, protocols: Vec<String>) -> Result<Self, TableError> {
+        let error = |problem: String| TableError {
+            row: format!("{} {}", self.method, self.path),
+            problem,
+        };
+        if !protocols.is_empty() && self.method != "GET" {
+            return Err(error("only a GET can upgrade".to_owned()));
+        }
+        let protocols: Vec<String> = protocols.iter().map(|name| name.to_lowercase()).collect();
+        if let Some(name) = protocols.iter().find(|name| !may_be_upgraded_to(name)) {
+            return Err(error(format!("connections cannot be upgraded to {name:?}")));
+        }
+        self.upgrade = protocols;
+        Ok(self)
     }
 
     /// Returns the names of the path's parameters, in order.
@@ -156,6 +180,13 @@ impl Operation {
 
 /// Most parameters a path template may have.
 pub const PARAMETERS_MAX: usize = 8;
+
+/// A token (RFC 9110 §5.6.2) with a version or without. In HTTP or TLS requests could be hidden from us.
+fn may_be_upgraded_to(protocol: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&b);
+    let name = protocol.split('/').next().unwrap_or_default();
+    !protocol.is_empty() && protocol.bytes().all(token) && !matches!(name, "h2c" | "h2" | "http" | "tls" | "")
+}
 
 fn parse_template(path: &str) -> Result<Vec<Segment>, String> {
     let rest = path.strip_prefix('/').ok_or("the path does not begin with /")?;
