@@ -5,6 +5,8 @@
 
 mod example;
 mod keys;
+mod tls;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +20,15 @@ use gateway::Sharing;
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, Hosts, Limits, is_never_forwarded};
-use gateway::upstream::{Deadlines, Upstream};
+use gateway::tls::TlsSettings;
+use gateway::upstream::Upstream;
 use http::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
 pub(crate) use example::example;
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
+pub(crate) use upstream::UpstreamConfig;
 
 /// Values as they were given by flags and variables, for one of the commands.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +42,8 @@ pub(crate) struct Edge {
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
+    pub(crate) tls: Option<TlsSettings>,
+    pub(crate) files_watch_interval: Duration,
     pub(crate) hosts: Hosts,
     pub(crate) forwarded_fields: Vec<HeaderName>,
     pub(crate) http2_cleartext: bool,
@@ -47,15 +53,6 @@ pub(crate) struct Edge {
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) catalogue: Arc<Catalogue>,
-}
-
-/// Where the orchestrator is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UpstreamConfig {
-    pub(crate) url: String,
-    pub(crate) token_file: Option<PathBuf>,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) deadlines: Deadlines,
 }
 
 /// Values being read; every error is noted, and all are told at the end.
@@ -241,7 +238,7 @@ impl Reading {
     pub(crate) fn url(&mut self, name: &str) -> String {
         let url = self.needed(name);
         if self.values.contains_key(name)
-            && let Err(error) = Upstream::check_url(&url)
+            && let Err(error) = Upstream::check_urls(std::slice::from_ref(&url))
         {
             self.errors.push(format!("{name}: {error}"));
         }
@@ -276,16 +273,7 @@ impl Reading {
 
     /// Reads everything of the data plane.
     pub(crate) fn edge(&mut self) -> Edge {
-        let upstream = UpstreamConfig {
-            url: self.url("upstream"),
-            token_file: self.file("upstream_token_file"),
-            ca_file: self.file("upstream_ca_file"),
-            deadlines: Deadlines {
-                connect: self.milliseconds("upstream_connect_timeout_ms"),
-                first_byte: self.milliseconds("upstream_first_byte_timeout_ms"),
-                idle: self.milliseconds("upstream_idle_timeout_ms"),
-            },
-        };
+        let upstream = self.upstream();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = match self.parsed("workers", "a number of threads", 0) {
             0 => processors,
@@ -301,6 +289,8 @@ impl Reading {
             upstream,
             name: self.text("name"),
             workers,
+            tls: self.tls(),
+            files_watch_interval: self.milliseconds("files_watch_interval_ms"),
             hosts: self.hosts(),
             forwarded_fields: self.forwarded_fields(),
             http2_cleartext: self.parsed("http2_cleartext", "true or false", false),

@@ -83,6 +83,7 @@ impl Administrator<'_> {
             digest: self.token.digest(),
             description: "made at the first start",
             expiry: None,
+            certificate: None,
         };
         change.insert_token(self.org, self.id, &token).await
     }

@@ -43,6 +43,7 @@ fn fill(cache: &Cache) {
             id: format!("token-{number}"),
             subject,
             expires_ms: None,
+            certificate: None,
         };
         snapshot.add(Record::Token(token));
     }

@@ -86,7 +86,9 @@ async fn connection(
 /// Sends a caller away for whom there is no place, in words where words are understood. Nothing is waited for.
 fn shed(worker: &Worker, stream: &TcpStream) {
     worker.counters.unserved(Unserved::AllFull);
-    drop(stream.try_write(SHED));
+    if worker.shared.tls.is_none() {
+        drop(stream.try_write(SHED));
+    }
 }
 
 /// The refusal `overloaded`, for callers who were not asked what they want.

@@ -18,11 +18,12 @@ use crate::authorize::{self, Permit};
 use crate::cache::Caller;
 use crate::effects::Happened;
 use crate::fields;
-use crate::forward::{Lease, UpstreamAnswer};
+use crate::forward::UpstreamAnswer;
 use crate::json_body;
 use crate::refusal::{Reason, Refusal};
 use crate::tunnel::Tunnel;
 use crate::upgrade::{self, Upgrade};
+use crate::upstream::Lease;
 use crate::worker::Worker;
 
 /// What goes back to the caller.

@@ -1,5 +1,6 @@
 //! Authenticate: from the bearer token in the request to its subject, out of memory alone.
 
+use feed::Thumbprint;
 use feed::token::{Digest, Kind, Malformed};
 use http::header::{AUTHORIZATION, HeaderMap};
 
@@ -9,13 +10,24 @@ use crate::refusal::{Reason, Refusal};
 /// Finds out who asks.
 ///
 /// Shape and check sum are looked at before anything is hashed, so a flood of wrong tokens costs next to nothing. Unknown,
-/// revoked and expired tokens cost the same and get the same answer.
-pub(crate) fn authenticate(cache: &Cache, fields: &HeaderMap, now_ms: i64) -> Result<Caller, Refusal> {
+/// revoked and expired tokens, and those without the client certificate that they are bound to, cost the same and get the
+/// same answer.
+pub(crate) fn authenticate(
+    cache: &Cache,
+    fields: &HeaderMap,
+    certificate: Option<&Thumbprint>,
+    now_ms: i64,
+) -> Result<Caller, Refusal> {
     let credentials = fields.get(AUTHORIZATION).ok_or(Reason::TokenMissing)?;
     let token = bearer(credentials.as_bytes()).ok_or(Reason::TokenMalformed)?;
     let digest = Digest::of_presented(Kind::Token, token)
         .map_err(|malformed: Malformed| Refusal::caused_by(Reason::TokenMalformed, malformed))?;
-    look_up(cache, &digest, now_ms)
+    let caller = look_up(cache, &digest, now_ms)?;
+    // RFC 8705 §3. A binding never changes, so later look-ups for the same request need not compare again.
+    if !caller.token.admits(certificate) {
+        return Err(Reason::CertificateMismatch.into());
+    }
+    Ok(caller)
 }
 
 /// Finds the subject of a token whose digest is known.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -65,6 +66,8 @@ pub(crate) enum RequestBody {
 /// How the upload of a request body goes on, seen by whoever waits for the answer.
 pub(crate) struct Progress {
     moved: Cell<Instant>,
+    /// A part is wanted that the caller has not sent.
+    awaited: Cell<bool>,
     complete: Cell<bool>,
     stream: Option<Rc<Stream>>,
 }
@@ -136,6 +139,10 @@ impl Streamed {
             return Poll::Ready(Some(Err(BodyError::Idle(self.idle))));
         };
         self.timer = None;
+        let frame = match frame {
+            Some(Ok(frame)) => without_trailers_but_grpc(frame).map(Ok),
+            none_or_broken => none_or_broken,
+        };
         if let Some(Ok(frame)) = &frame {
             self.finished.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
@@ -178,18 +185,29 @@ impl Progress {
     pub(crate) fn begin(stream: Option<Rc<Stream>>) -> Rc<Self> {
         Rc::new(Self {
             moved: Cell::new(Instant::now()),
+            awaited: Cell::new(false),
             complete: Cell::new(false),
             stream,
         })
     }
 
-    /// When the last part of the body went on, or the whole was complete.
+    /// When the last part of the body went on or the next was wanted, or the whole was complete.
     pub(crate) fn moved(&self) -> Instant {
         self.moved.get()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
         self.complete.get()
+    }
+
+    /// Whether it is the caller that is waited for, not the upstream.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.awaited.get()
+    }
+
+    fn set(&self, awaited: bool) {
+        self.moved.set(Instant::now());
+        self.awaited.set(awaited);
     }
 }
 
@@ -206,8 +224,13 @@ impl http_body::Body for RequestBody {
                 {
                     return Poll::Ready(Some(Err(BodyError::Cut(reason))));
                 }
-                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-                progress.moved.set(Instant::now());
+                let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(context) else {
+                    if !progress.awaits_caller() {
+                        progress.set(true);
+                    }
+                    return Poll::Pending;
+                };
+                progress.set(false);
                 progress.complete.set(frame.is_none() || incoming.is_end_stream());
                 // Trailers would become fields that no policy has seen.
                 let frame = frame.filter(|f| !f.as_ref().is_ok_and(Frame::is_trailers));
@@ -231,6 +254,22 @@ impl http_body::Body for RequestBody {
     }
 }
 
+/// Leaves of trailers those that a gRPC call ends with: others would be fields that nobody has cleaned.
+fn without_trailers_but_grpc(frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    let trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(data) => return Some(data),
+    };
+    let kept = trailers
+        .iter()
+        .filter(|(name, _)| GRPC_TRAILERS.contains(&name.as_str()));
+    let kept: HeaderMap = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    (!kept.is_empty()).then(|| Frame::trailers(kept))
+}
+
+/// gRPC over HTTP/2: `Trailers` without metadata of the application's own.
+const GRPC_TRAILERS: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
+
 fn take_frame<E>(bytes: &mut Option<Bytes>) -> Option<Result<Frame<Bytes>, E>> {
     bytes
         .take()
@@ -244,3 +283,38 @@ fn full_size(bytes: &Option<Bytes>) -> SizeHint {
 
 /// How long the answer to a request that may have changed something goes on when the request is cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn of_trailers_only_those_of_grpc_go_on_and_data_goes_on_as_it_is() {
+        let names = [
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            "postern-identity",
+            "x-other",
+        ];
+        let trailers: HeaderMap = names
+            .into_iter()
+            .map(|name| (http::HeaderName::from_static(name), HeaderValue::from_static("0")))
+            .collect();
+        let sent = without_trailers_but_grpc(Frame::trailers(trailers.clone()));
+        let kept = sent
+            .and_then(|frame| frame.into_trailers().ok())
+            .expect("some are left");
+        assert_eq!(kept.len(), 3);
+        assert!(names[..3].iter().all(|name| kept.contains_key(*name)));
+        let others = trailers
+            .into_iter()
+            .skip(3)
+            .filter_map(|(name, value)| Some((name?, value)));
+        assert!(without_trailers_but_grpc(Frame::trailers(others.collect())).is_none());
+        let sent = without_trailers_but_grpc(Frame::data(Bytes::from_static(b"x")));
+        assert_eq!(sent.and_then(|frame| frame.into_data().ok()).expect("all of it"), "x");
+    }
+}

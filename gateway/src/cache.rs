@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
-use feed::{Digest, Record, Scope, SubjectKind};
+use feed::{Digest, Record, Scope, SubjectKind, Thumbprint};
 use tokio::sync::watch;
 
 use crate::limit::{Allowance, Rate};
@@ -112,6 +112,8 @@ pub struct Token {
     /// `i64::MAX` for never.
     expires_ms: i64,
     changed: u64,
+    /// The client certificate that must come with it. Few tokens have one, so it does not take room in all.
+    certificate: Option<Box<Thumbprint>>,
 }
 
 /// The place of a subject. Tokens point at it, so that a subject's change is one store, however many tokens it has.
@@ -347,6 +349,11 @@ impl Subject {
 }
 
 impl Token {
+    /// Says whether it may be used on a connection with this client certificate, or with none.
+    pub fn admits(&self, certificate: Option<&Thumbprint>) -> bool {
+        self.certificate.is_none() || self.certificate.as_deref() == certificate
+    }
+
     /// Returns when it expires, in milliseconds since the Unix epoch; `i64::MAX` for never.
     pub(crate) fn expires_ms(&self) -> i64 {
         self.expires_ms
@@ -389,6 +396,7 @@ impl Tables {
                     subject: self.slot(&token.subject).1,
                     expires_ms: token.expires_ms.unwrap_or(i64::MAX),
                     changed: revision,
+                    certificate: token.certificate.map(Box::new),
                 };
                 self.tokens.insert(token.digest, Arc::new(entry));
             }

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use feed::Thumbprint;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::accept::Phase;
 use crate::sources::{Place, Source};
+use crate::tls::Handshake;
 
 /// The connection that requests come on.
 pub(crate) struct Connection {
@@ -18,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) origin: Origin,
     /// Whether the peer is a listed front proxy, whose fields are believed.
     pub(crate) fronted: bool,
+    /// What the TLS handshake told; `None` when it is not encrypted up to here.
+    tls: Option<Handshake>,
     /// Whether the gateway goes on.
     pub(crate) phase: watch::Receiver<Phase>,
     /// Its places among all connections and the worker's. A request that goes on without its caller keeps them, and so does a
@@ -44,18 +48,29 @@ pub(crate) struct Busy(Rc<Connection>);
 impl Connection {
     pub(crate) fn new(
         origin: Origin,
-        fronted: bool,
+        (fronted, tls): (bool, Option<Handshake>),
         phase: watch::Receiver<Phase>,
         places: (Place, OwnedSemaphorePermit),
     ) -> Rc<Self> {
         Rc::new(Self {
             origin,
             fronted,
+            tls,
             phase,
             _places: places,
             in_flight: Cell::new(0),
             rests_since: Cell::new(Instant::now()),
         })
+    }
+
+    /// Returns the client certificate that was verified.
+    pub(crate) fn certificate(&self) -> Option<&Thumbprint> {
+        self.tls.as_ref()?.certificate()
+    }
+
+    /// Says whether requests for a host, without port, may come on it.
+    pub(crate) fn answers_for(&self, host: &str) -> bool {
+        self.tls.as_ref().is_none_or(|handshake| handshake.answers_for(host))
     }
 
     /// Notes that a request is being answered, for as long as what is returned lives.

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::body::RequestBody;
 use crate::cache::Cache;
 use crate::journal::{Journal, JournalError};
-use crate::upstream::Pool;
+use crate::upstream::{Pool, tend};
 use crate::worker::Shared;
 
 /// Something that a success of the orchestrator told.
@@ -119,15 +119,18 @@ impl Reporter {
         Ok(reporter)
     }
 
-    /// Asks the orchestrator that is configured, whichever that becomes.
+    /// Asks the orchestrator that is configured, whichever that becomes, and looks after it between requests.
     pub(crate) async fn follow_orchestrator(self: Rc<Self>, mut configured: watch::Receiver<Arc<Shared>>) {
         let mut version = configured.borrow().orchestrator_version;
+        let mut tending = tokio::task::spawn_local(tend(Rc::clone(&self.orchestrator.borrow())));
         while configured.changed().await.is_ok() {
             let shared = Arc::clone(&configured.borrow_and_update());
             if shared.orchestrator_version != version {
                 version = shared.orchestrator_version;
-                self.orchestrator
-                    .replace(Pool::new(shared.settings.orchestrator.clone()));
+                let orchestrator = Pool::new(shared.settings.orchestrator.clone());
+                tending.abort();
+                tending = tokio::task::spawn_local(tend(Rc::clone(&orchestrator)));
+                self.orchestrator.replace(orchestrator);
             }
         }
     }

@@ -9,7 +9,6 @@ use http::request::Parts;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::SendRequest;
 
 use crate::authorize::Permit;
 use crate::body::{Progress, RequestBody};
@@ -19,19 +18,13 @@ use crate::refusal::{Reason, Refusal};
 use crate::request::Received;
 use crate::streams::Registered;
 use crate::upgrade::Upgrade;
-use crate::upstream::Pool;
+use crate::upstream::{Lease, Pool, Sending};
 use crate::worker::Worker;
 
 /// An answer of an upstream whose body has yet to be read, and the connection that it comes from.
 pub(crate) struct UpstreamAnswer {
     pub(crate) response: Response<Incoming>,
     pub(crate) connection: Lease,
-}
-
-/// A connection in use, to be handed back when the answer has been read.
-pub(crate) struct Lease {
-    pool: Rc<Pool>,
-    sender: SendRequest<RequestBody>,
 }
 
 /// Sends a permitted request to the upstream that answers its operation.
@@ -46,7 +39,6 @@ pub(crate) async fn forward(
         Server::Orchestrator => &worker.orchestrator,
         Server::Admin => &worker.admin,
     };
-    let Received { parts, origin, .. } = received;
     let (body, progress) = match body {
         GatheredBody::Read(bytes) => (RequestBody::Full(Some(bytes)), None),
         GatheredBody::Unread(incoming) if incoming.is_end_stream() => (RequestBody::empty(), None),
@@ -55,29 +47,21 @@ pub(crate) async fn forward(
             (RequestBody::Streamed(incoming, Rc::clone(&progress)), Some(progress))
         }
     };
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = target(pool, permit, parts.uri.query())?;
-    *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
-    add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, origin, &mut request);
-    if let Some(upgrade) = upgrade {
-        upgrade.add_fields(&parts.headers, request.headers_mut());
-    }
     // What may have been done is waited for: its effects must reach the store.
-    let may_end = || parts.method.is_safe() || progress.as_ref().is_some_and(|progress| !progress.is_complete());
-    let sending = pool.send(request, progress.as_deref());
-    let (response, sender) = match registered {
+    let safe = received.parts.method.is_safe();
+    let may_end = || safe || progress.as_ref().is_some_and(|progress| !progress.is_complete());
+    let again = || build((worker, pool), permit, received, (RequestBody::empty(), upgrade));
+    let sending = Sending {
+        progress: progress.as_deref(),
+        again: &again,
+    };
+    let request = build((worker, pool), permit, received, (body, upgrade))?;
+    let sending = pool.send(request, sending);
+    let (response, connection) = match registered {
         Some(registered) => registered.unless_cut(sending, may_end).await?,
         None => sending.await?,
     };
-    Ok(UpstreamAnswer {
-        response,
-        connection: Lease {
-            pool: Rc::clone(pool),
-            sender,
-        },
-    })
+    Ok(UpstreamAnswer { response, connection })
 }
 
 impl UpstreamAnswer {
@@ -94,18 +78,6 @@ impl UpstreamAnswer {
     }
 }
 
-impl Lease {
-    /// Gives the connection back for the next request.
-    pub(crate) fn hand_back(self) {
-        self.pool.hand_back(self.sender);
-    }
-
-    /// Longest time between two parts of the answer's body.
-    pub(crate) fn idle(&self) -> Duration {
-        self.pool.upstream.deadlines.idle
-    }
-}
-
 /// Longest time to read an answer that must be read whole.
 const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -114,10 +86,29 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const IDENTITY: HeaderName = HeaderName::from_static(feed::frame::IDENTITY_FIELD);
 
+/// The request, but for the endpoint that gets it.
+fn build(
+    (worker, pool): (&Worker, &Pool),
+    permit: &Permit<'_>,
+    Received { parts, origin, .. }: Received<'_>,
+    (body, upgrade): (RequestBody, Option<&Upgrade>),
+) -> Result<Request<RequestBody>, Refusal> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = target(pool, permit, parts.uri.query())?;
+    *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
+    add_own_fields(worker, pool, permit, &mut request)?;
+    add_forwarding_fields(parts, origin, &mut request);
+    if let Some(upgrade) = upgrade {
+        upgrade.add_fields(&parts.headers, request.headers_mut());
+    }
+    Ok(request)
+}
+
 /// The target, from the operation's template and its parameters, not from the caller's text.
 fn target(pool: &Pool, permit: &Permit<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
     let mut target = String::with_capacity(256);
-    target.push_str(&pool.upstream.prefix);
+    target.push_str(pool.upstream.prefix());
     permit.operation().push_path(&mut target);
     if let Some(query) = query {
         target.push('?');
@@ -135,7 +126,6 @@ fn add_own_fields(
 ) -> Result<(), Refusal> {
     let shared = &worker.shared;
     let fields = request.headers_mut();
-    fields.insert(header::HOST, pool.upstream.host.clone());
     if permit.operation().operation.filter.is_some() {
         // The answer will be read and cut: it must come whole and uncompressed.
         for name in [
@@ -149,8 +139,8 @@ fn add_own_fields(
         }
     }
     let Some(caller) = permit.caller() else { return Ok(()) };
-    if let Some(authorization) = &pool.upstream.authorization {
-        fields.insert(header::AUTHORIZATION, authorization.clone());
+    if let Some(authorization) = pool.upstream.authorization() {
+        fields.insert(header::AUTHORIZATION, authorization);
     }
     let identity = worker
         .identities

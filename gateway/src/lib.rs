@@ -5,6 +5,7 @@
 //! - [`listeners`], [`accept`]: sockets, and the connections that they take.
 //! - [`sources`]: how many connections there may be.
 //! - [`protocol`], [`socket`], [`front`]: from a connection to requests.
+//! - [`tls`]: their encryption, and the certificates of both ends.
 //! - [`wire`], [`strict_stream`]: octets of HTTP/1.1, read in one way only.
 //! - [`frames`]: frames of HTTP/2, counted.
 //! - [`connection`]: what is known of a connection.
@@ -32,6 +33,7 @@ pub mod identity;
 pub mod limit;
 pub mod refusal;
 pub mod settings;
+pub mod tls;
 pub mod upstream;
 pub mod wire;
 

@@ -12,6 +12,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use tokio::sync::watch;
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
@@ -19,6 +21,8 @@ use crate::frames::Kind;
 use crate::refusal::Reason;
 use crate::request_counts::AllRequests;
 use crate::sources::Sources;
+use crate::tls::ServerTls;
+use crate::worker::Shared;
 
 /// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
 pub(crate) struct Counters {
@@ -67,7 +71,10 @@ pub(crate) struct GatewayMetrics {
     pub(crate) cache: Arc<Cache>,
     pub(crate) clock: feed::Clock,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) workers: Vec<Arc<Counters>>,
+    /// Where the orchestrator of the moment is found.
+    pub(crate) configured: watch::Receiver<Arc<Shared>>,
 }
 
 impl Counters {
@@ -208,7 +215,10 @@ impl Collector for GatewayMetrics {
         self.encode_streams(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
-        self.encode_cache(&mut encoder)
+        self.encode_cache(&mut encoder)?;
+        let orchestrator = self.configured.borrow().settings.orchestrator.clone();
+        orchestrator.encode_metrics(&mut encoder)?;
+        self.tls.as_ref().map_or(Ok(()), |tls| encode_tls(tls, &mut encoder))
     }
 }
 
@@ -269,12 +279,8 @@ impl GatewayMetrics {
 
     fn encode_decisions(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
         let help = "Time of decisions by role policies.";
-        let family = encoder.encode_descriptor(
-            "postern_decision",
-            help,
-            Some(&prometheus_client::registry::Unit::Seconds),
-            MetricType::Histogram,
-        )?;
+        let family =
+            encoder.encode_descriptor("postern_decision", help, Some(&Unit::Seconds), MetricType::Histogram)?;
         let counts: Vec<u64> = (0..=DECISION_BOUNDS_NS.len())
             .map(|at| self.total(|worker| &worker.decisions.buckets[at]))
             .collect();
@@ -346,6 +352,36 @@ pub(crate) const OUTCOMES: usize = Reason::COUNT + 5;
 /// Adds to a counter that only this thread writes: no locked instruction is needed.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+fn encode_tls(tls: &ServerTls, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+    let counts = tls.counts();
+    let help = "TLS handshakes, by how they ended.";
+    let mut family = encoder.encode_descriptor("postern_tls_handshakes", help, None, MetricType::Counter)?;
+    for (result, count) in [
+        ("ok", &counts.handshakes_ok),
+        ("failed", &counts.handshakes_failed),
+        ("client-certificate", &counts.handshakes_refused),
+        ("timeout", &counts.handshakes_timeout),
+    ] {
+        let count = count.load(Ordering::Relaxed);
+        ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+    }
+    let help = "Changes of the certificate files, by whether they could be used.";
+    let mut family = encoder.encode_descriptor("postern_certificate_reloads", help, None, MetricType::Counter)?;
+    for (result, count) in [
+        ("applied", &counts.reloads_applied),
+        ("refused", &counts.reloads_refused),
+    ] {
+        let count = count.load(Ordering::Relaxed);
+        ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+    }
+    let (help, unit) = ("End of a certificate in use, since the Unix epoch.", Unit::Seconds);
+    let mut family = encoder.encode_descriptor("postern_certificate_expiry", help, Some(&unit), MetricType::Gauge)?;
+    for (name, end_s) in tls.expiries() {
+        ConstGauge::new(end_s).encode(family.encode_family(&[("certificate", &*name)])?)?;
+    }
+    Ok(())
 }
 
 fn seconds(ns: u64) -> f64 {

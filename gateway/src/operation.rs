@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Version, header};
 
+use crate::connection::Connection;
 use crate::fields;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{Hosts, Settings};
@@ -24,7 +25,7 @@ pub(crate) fn identify<'p>(catalogue: &Catalogue, parts: &'p Parts) -> Result<Ma
 }
 
 /// Checks that the head of a request can be read in one way only, before anything is decided on it.
-pub(crate) fn check_head(parts: &Parts, settings: &Settings) -> Result<(), Reason> {
+pub(crate) fn check_head(parts: &Parts, settings: &Settings, connection: &Connection) -> Result<(), Reason> {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -48,7 +49,7 @@ pub(crate) fn check_head(parts: &Parts, settings: &Settings) -> Result<(), Reaso
         }
     }
     fields::check(&parts.headers)?;
-    check_host(parts, &settings.hosts)?;
+    check_host(parts, &settings.hosts, connection)?;
     match parts.uri.query() {
         Some(query) => check_query(query),
         None => Ok(()),
@@ -57,10 +58,10 @@ pub(crate) fn check_head(parts: &Parts, settings: &Settings) -> Result<(), Reaso
 
 /// RFC 9112 §3.2: exactly one `Host`, and the same as in an absolute-form target. RFC 9113 §8.3.1: `:authority` stands in its
 /// place, and a `Host` beside it must be the same.
-fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
+fn check_host(parts: &Parts, hosts: &Hosts, connection: &Connection) -> Result<(), Reason> {
     let Some(value) = parts.headers.get(header::HOST) else {
         return match parts.uri.authority() {
-            Some(authority) if parts.version == Version::HTTP_2 => check_authority(authority, hosts),
+            Some(authority) if parts.version == Version::HTTP_2 => check_authority(authority, hosts, connection),
             None if parts.version == Version::HTTP_10 => Ok(()),
             Some(_) | None => Err(Reason::RequestAmbiguous),
         };
@@ -70,14 +71,14 @@ fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), Reason> {
     if parts.uri.authority().is_some_and(|target| *target != host) {
         return Err(Reason::RequestAmbiguous);
     }
-    check_authority(&host, hosts)
+    check_authority(&host, hosts, connection)
 }
 
-fn check_authority(authority: &Authority, hosts: &Hosts) -> Result<(), Reason> {
+fn check_authority(authority: &Authority, hosts: &Hosts, connection: &Connection) -> Result<(), Reason> {
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(Reason::RequestAmbiguous);
     }
-    if hosts.admit(authority.host()) {
+    if hosts.admit(authority.host()) && connection.answers_for(authority.host()) {
         Ok(())
     } else {
         Err(Reason::HostUnknown)

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,8 +26,9 @@ use crate::metrics::Unserved;
 use crate::request::serve;
 use crate::settings::Limits;
 use crate::socket::Socket;
-use crate::sources::{Full, Place};
+use crate::sources::{Full, Place, Source};
 use crate::strict_stream::StrictStream;
+use crate::tls::{Handshake, TlsError};
 use crate::wire;
 use crate::worker::{Current, Worker};
 
@@ -40,6 +41,8 @@ pub(crate) enum Ended {
     Full,
     #[error("it did not say what it wants within {0:?}")]
     Timeout(Duration),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -66,40 +69,54 @@ pub(crate) async fn converse(
     let worker = current.get();
     let limits = worker.shared.settings.limits;
     stream.set_nodelay(true)?;
-    let socket = Socket::new(stream, limits.send_timeout);
-    let preparing = prepare(&worker, socket, peer, (places, phase.clone()));
-    let prepared = timeout(limits.handshake_timeout, preparing).await;
-    let (socket, connection) = match prepared {
-        Ok(prepared) => prepared?,
+    let mut socket = Socket::new(stream, limits.send_timeout);
+    let arriving = arrive(&worker, &mut socket, peer, places);
+    let arrived = match timeout(limits.handshake_timeout, arriving).await {
+        Ok(arrived) => arrived?,
         Err(_elapsed) => {
             worker.counters.unserved(Unserved::Timeout);
             return Err(Ended::Timeout(limits.handshake_timeout));
         }
     };
-    let served = Served {
-        current,
-        connection,
-        phase,
-        limits,
+    // Each in a box of its own: a connection carries the room of what it speaks, not of what it might have.
+    let Some(tls) = worker.shared.tls.clone() else {
+        let http2 = worker.shared.settings.http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
+        let served = Served::new(current, arrived, None, phase);
+        return if http2 {
+            Box::pin(served.http2(socket)).await
+        } else {
+            Box::pin(served.http1(socket)).await
+        };
     };
-    if socket.ahead().starts_with(PREFACE) {
-        served.http2(socket).await
+    let (stream, handshake) = Box::pin(tls.handshake(socket)).await?;
+    let http2 = handshake.is_http2();
+    let served = Served::new(current, arrived, Some(handshake), phase);
+    if http2 {
+        Box::pin(served.http2(stream)).await
     } else {
-        served.http1(socket).await
+        Box::pin(served.http1(stream)).await
     }
 }
 
-/// Finds out who is there and what they speak.
-async fn prepare(
+/// Who is there.
+struct Arrived {
+    address: IpAddr,
+    source: Arc<Source>,
+    fronted: bool,
+    places: (Place, OwnedSemaphorePermit),
+}
+
+/// Finds out who is there, and whether there is a place for them.
+async fn arrive(
     worker: &Worker,
-    mut socket: Socket,
+    socket: &mut Socket,
     peer: SocketAddr,
-    (mut places, phase): ((Place, OwnedSemaphorePermit), watch::Receiver<Phase>),
-) -> Result<(Socket, Rc<Connection>), Ended> {
+    mut places: (Place, OwnedSemaphorePermit),
+) -> Result<Arrived, Ended> {
     let settings = &worker.shared.settings;
     let fronted = settings.front.trusts(peer.ip());
     let named = if fronted && settings.front.proxy_protocol {
-        let read = front::read_proxy_header(&mut socket).await;
+        let read = front::read_proxy_header(socket).await;
         read.inspect_err(|_| worker.counters.unserved(Unserved::BadHeader))?
     } else {
         None
@@ -110,20 +127,28 @@ async fn prepare(
         worker.counters.unserved(Unserved::SourceFull);
         return Err(Ended::Full);
     }
-    if settings.http2_cleartext {
-        // As far as what comes could be the preface.
+    Ok(Arrived {
+        address,
+        source,
+        fronted,
+        places,
+    })
+}
+
+/// Looks whether a connection begins with the preface of HTTP/2, as far as what comes could be it.
+async fn begins_http2(socket: &mut Socket, time_max: Duration) -> Result<bool, Ended> {
+    let looking = async {
         while socket.ahead().len() < PREFACE.len() && PREFACE.starts_with(socket.ahead()) {
             if socket.read_ahead().await? == 0 {
                 break;
             }
         }
-    }
-    let origin = Origin {
-        address,
-        source,
-        secure: false,
+        Ok::<_, std::io::Error>(socket.ahead().starts_with(PREFACE))
     };
-    Ok((socket, Connection::new(origin, fronted, phase, places)))
+    match timeout(time_max, looking).await {
+        Ok(found) => Ok(found?),
+        Err(_elapsed) => Err(Ended::Timeout(time_max)),
+    }
 }
 
 /// A connection that is about to be served.
@@ -135,6 +160,20 @@ struct Served {
 }
 
 impl Served {
+    fn new(current: Current, arrived: Arrived, tls: Option<Handshake>, phase: watch::Receiver<Phase>) -> Self {
+        let origin = Origin {
+            address: arrived.address,
+            source: arrived.source,
+            secure: tls.is_some(),
+        };
+        Self {
+            limits: current.get().shared.settings.limits,
+            current,
+            connection: Connection::new(origin, (arrived.fronted, tls), phase.clone(), arrived.places),
+            phase,
+        }
+    }
+
     async fn http1<S>(self, stream: S) -> Result<(), Ended>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -33,6 +33,8 @@ pub enum Reason {
     TokenUnknown,
     /// A token past its expiry.
     TokenExpired,
+    /// A token that is bound to a client certificate, on a connection without it.
+    CertificateMismatch,
     /// No role of the subject allows the operation.
     NotAllowed,
     /// No operation has this path.
@@ -258,7 +260,7 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 32] = {
+static TABLE: [Row; 33] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -271,6 +273,7 @@ static TABLE: [Row; 32] = {
         (R::TokenMalformed, "token-malformed", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::TokenUnknown, "token-unknown", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::TokenExpired, "token-expired", S::UNAUTHORIZED, UNAUTHENTICATED),
+        (R::CertificateMismatch, "certificate-mismatch", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::NotAllowed, "not-allowed", S::FORBIDDEN, "no role of this subject allows this operation here"),
         (R::OperationUnknown, "operation-unknown", S::NOT_FOUND, "no operation has this path"),
         (R::EnvironmentUnknown, "environment-unknown", S::NOT_FOUND, "the environment does not exist"),

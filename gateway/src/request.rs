@@ -62,6 +62,7 @@ async fn handle(
     let mut record = begin(&worker, origin, &parts);
     let received = Received {
         parts: &parts,
+        connection: &connection,
         origin,
         at_ms: record.at_ms,
     };
@@ -139,6 +140,7 @@ async fn pass(
 #[derive(Clone, Copy)]
 pub(crate) struct Received<'r> {
     pub(crate) parts: &'r Parts,
+    pub(crate) connection: &'r Connection,
     pub(crate) origin: &'r Origin,
     /// When it arrived, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
@@ -153,7 +155,7 @@ async fn decide_and_forward(
 ) -> Result<Answer, Refusal> {
     let parts = received.parts;
     load::check(worker, received.origin)?;
-    check_head(parts, &worker.shared.settings)?;
+    check_head(parts, &worker.shared.settings, received.connection)?;
     if parts.uri.path() == JWKS_PATH && parts.method == Method::GET {
         return Ok(Answer::Whole(jwks(worker)));
     }
@@ -189,7 +191,12 @@ struct Permitted<'r> {
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
 async fn decide<'r>(
     worker: &Worker,
-    Received { parts, origin, at_ms }: Received<'r>,
+    Received {
+        parts,
+        origin,
+        connection,
+        at_ms,
+    }: Received<'r>,
     body: Incoming,
     record: &mut AccessRecord,
 ) -> Result<Permitted<'r>, Refusal> {
@@ -207,7 +214,7 @@ async fn decide<'r>(
         }
     }
     check_age(worker, at_ms)?;
-    let caller = authenticate(&shared.cache, &parts.headers, at_ms)
+    let caller = authenticate(&shared.cache, &parts.headers, connection.certificate(), at_ms)
         .map_err(|refusal| load::slow_guesses(worker, origin, refusal))?;
     record.identify(&caller);
     load::check_rates(worker, &caller, at_ms)?;

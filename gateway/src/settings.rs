@@ -10,6 +10,7 @@ use http::HeaderName;
 
 use crate::front::Front;
 use crate::limit::Rate;
+use crate::tls::TlsSettings;
 use crate::upstream::Upstream;
 
 /// All settings of a gateway.
@@ -25,6 +26,10 @@ pub struct Settings {
     pub admin: Upstream,
     /// Operations that may pass.
     pub catalogue: Arc<Catalogue>,
+    /// How the listener speaks TLS; `None`: it does not.
+    pub tls: Option<TlsSettings>,
+    /// How often files that are watched are looked at.
+    pub files_watch_interval: Duration,
     /// Hosts that are answered for.
     pub hosts: Hosts,
     /// Whether HTTP/2 is spoken without TLS, to callers who begin with it ("prior knowledge").

@@ -186,9 +186,9 @@ mod tests {
     fn places_are_counted_in_all_and_for_each_source_and_given_back() {
         let sources = Sources::new();
         let near = sources.of([127, 0, 0, 1].into());
-        let mut first = sources.enter(2).ok().expect("there is room");
+        let mut first = sources.enter(2).expect("there is room");
         first.assign(&near, 1).expect("there is room");
-        let mut second = sources.enter(2).ok().expect("there is room");
+        let mut second = sources.enter(2).expect("there is room");
         assert_eq!(second.assign(&near, 1), Err(Full::Source));
         assert_eq!(sources.enter(2).err(), Some(Full::All));
         drop(first);

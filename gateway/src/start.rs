@@ -30,6 +30,7 @@ use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
+use crate::tls::{ServerTls, TlsFileError, Watcher};
 use crate::upstream::Pool;
 use crate::worker::{Current, Shared, Worker};
 
@@ -66,6 +67,7 @@ pub struct Reconfiguration {
 /// The threads that have to be waited for, until they have been.
 struct Threads {
     workers: Vec<JoinHandle<()>>,
+    watcher: Option<Watcher>,
     log: Option<Writer>,
 }
 
@@ -80,6 +82,9 @@ pub enum StartError {
         /// What happened.
         source: std::io::Error,
     },
+    /// The certificates of the listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The identity key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -125,6 +130,11 @@ impl Gateway {
             sharing,
             address,
         } = listeners;
+        let tls = settings
+            .tls
+            .clone()
+            .map(|tls| ServerTls::open(tls, settings.clock.clone()));
+        let tls = tls.transpose()?.map(Arc::new);
         let (access_log, log) = Writer::start(&settings.access_log).map_err(StartError::Log)?;
         let (effects, arrivals) = Effects::channel();
         let memory = if settings.remember_verdicts {
@@ -139,6 +149,7 @@ impl Gateway {
             .map(|(listener, set)| (listener, set, Counters::new()))
             .collect();
         let shared = Arc::new(Shared {
+            tls,
             cache: Arc::new(Cache::new()),
             sources: Sources::new(),
             token_allowances: Arc::new(TokenAllowances::default()),
@@ -203,7 +214,14 @@ impl Gateway {
                 LocalSet::new().block_on(&runtime, serving);
             })?);
         }
-        let threads = Mutex::new(Threads { workers, log: self.log });
+        let interval = self.shared.settings.files_watch_interval;
+        let tls = self.shared.tls.as_ref();
+        let watcher = tls.map(|tls| Watcher::start(Arc::clone(tls), interval)).transpose();
+        let threads = Mutex::new(Threads {
+            workers,
+            watcher: watcher.map_err(StartError::Thread)?,
+            log: self.log,
+        });
         Ok(Running {
             configured,
             counters,
@@ -255,6 +273,11 @@ impl Running {
         self.configured.borrow().access_log.reopen();
     }
 
+    /// Returns the TLS of the listener; `None` when it speaks none.
+    pub fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.configured.borrow().tls.clone()
+    }
+
     /// Says whether requests can be decided.
     ///
     /// # Errors
@@ -281,7 +304,9 @@ impl Running {
             cache: Arc::clone(&shared.cache),
             clock: shared.settings.clock.clone(),
             sources: Arc::clone(&shared.sources),
+            tls: shared.tls.clone(),
             workers: self.counters.clone(),
+            configured: self.configured.subscribe(),
         }));
     }
 
@@ -299,6 +324,9 @@ impl Running {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");
             }
+        }
+        if let Some(watcher) = threads.watcher.take() {
+            watcher.stop();
         }
         if let Some(log) = threads.log.take() {
             log.finish();

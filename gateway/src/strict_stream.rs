@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -44,6 +45,8 @@ pub(crate) struct Notes {
     refused: OnceLock<Reason>,
     /// What the answer to the last request was: unknown, ordinary, or a switch of protocols.
     answer: AtomicU8,
+    /// Who waits for it.
+    waiting: AtomicWaker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,7 @@ impl Notes {
     pub(crate) fn answer(&self, switches_protocols: bool) {
         let answer = if switches_protocols { SWITCHED } else { ORDINARY };
         self.answer.store(answer, Ordering::Relaxed);
+        self.waiting.wake();
     }
 
     fn set_heads(&self, heads: u64) {
@@ -223,9 +227,12 @@ impl<S: AsyncRead + Unpin> StrictStream<S> {
                     if self.mode != Mode::Admit || self.passed > 0 {
                         continue;
                     }
-                    // Behind a request for another protocol, only so much is kept until the answer is known.
-                    if self.wire.is_held() && self.held.len() >= READ_BYTES {
-                        return Poll::Pending;
+                    if self.wire.is_held() {
+                        self.notes.waiting.register(context.waker());
+                        // Only so much is kept until the answer is known.
+                        if self.held.len() >= READ_BYTES {
+                            return Poll::Pending;
+                        }
                     }
                     match self.poll_read_more(context) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),

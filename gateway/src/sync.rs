@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use feed::{Acknowledgement, Clock, Frame};
-use http::header::{AUTHORIZATION, HOST};
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
@@ -57,10 +56,10 @@ pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknow
 /// Why the feed was lost.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
-    #[error("no connection: {0}")]
-    Connect(#[from] crate::upstream::ConnectError),
-    #[error("the request failed: {0}")]
-    Request(#[from] hyper::Error),
+    #[error("the request failed: {}", .0.source.as_ref().map_or_else(|| .0.to_string(), ToString::to_string))]
+    Request(#[source] Refusal),
+    #[error("it broke off: {0}")]
+    Transfer(#[from] hyper::Error),
     #[error("the admin service answered {0}")]
     Status(StatusCode),
     #[error("the admin service did not take the introduction: {0}")]
@@ -75,8 +74,6 @@ enum Lost {
     OutOfTurn,
     #[error(transparent)]
     Stale(#[from] Stale),
-    #[error("a request for the feed cannot be built: {0}")]
-    Build(#[from] http::Error),
 }
 
 async fn follow_once(
@@ -85,19 +82,11 @@ async fn follow_once(
     clock: &Clock,
     introduction: &Acknowledgement,
 ) -> Result<(), Lost> {
-    let (mut sender, driver) = admin.upstream.connect().await?;
-    let driver = tokio::task::spawn_local(driver.run());
     let store = cache.store().map(|store| format!("&store={store}")).unwrap_or_default();
-    let target = format!("{}/feed?after={}{store}", admin.upstream.prefix, cache.revision());
-    let mut request = Request::builder()
-        .method(Method::GET)
-        .uri(target)
-        .header(HOST, admin.upstream.host.clone());
-    if let Some(authorization) = &admin.upstream.authorization {
-        request = request.header(AUTHORIZATION, authorization.clone());
-    }
-    let asking = sender.send_request(request.body(RequestBody::empty())?);
-    let response = timeout(SILENCE_MAX, asking).await.map_err(|_elapsed| Lost::Silence)??;
+    let path = format!("/feed?after={}{store}", cache.revision());
+    let asking = timeout(SILENCE_MAX, admin.ask(Method::GET, &path, RequestBody::empty()));
+    // The connection is held as long as the feed lasts, and ends with it.
+    let (response, _lease) = asking.await.map_err(|_elapsed| Lost::Silence)?.map_err(Lost::Request)?;
     if response.status() != StatusCode::OK {
         return Err(Lost::Status(response.status()));
     }
@@ -106,9 +95,7 @@ async fn follow_once(
         ..introduction.clone()
     };
     send(admin, &introduction).await.map_err(Lost::Introduction)?;
-    let followed = read_frames(cache, clock, response.into_body()).await;
-    driver.abort();
-    followed
+    read_frames(cache, clock, response.into_body()).await
 }
 
 async fn read_frames(cache: &Cache, clock: &Clock, mut body: Incoming) -> Result<(), Lost> {

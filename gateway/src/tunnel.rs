@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::accept::Phase;
 use crate::body::Finished;
-use crate::forward::Lease;
 use crate::refusal::Reason;
 use crate::streams::{Registered, Side};
+use crate::upstream::Lease;
 use crate::websocket::{self, Frames, GOING_AWAY, POLICY_VIOLATION};
 
 /// The two ends of an upgraded connection, before they are joined.

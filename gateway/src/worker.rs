@@ -22,11 +22,13 @@ use crate::request_counts::{RequestCounts, WorkerCounts};
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::streams::Streams;
+use crate::tls::ServerTls;
 use crate::upstream::Pool;
 
 /// What all workers share. Nothing in it is locked while work is done.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) token_allowances: Arc<TokenAllowances>,
@@ -83,6 +85,7 @@ impl Shared {
             sources: Arc::clone(&self.sources),
             token_allowances: Arc::clone(&self.token_allowances),
             workers: self.workers,
+            tls: self.tls.clone(),
             upgrades: Arc::clone(&self.upgrades),
             signer: Arc::clone(&self.signer),
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,

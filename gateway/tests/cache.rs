@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use feed::{Digest, Record, RoleBinding, Scope, Subject, SubjectKind, Token};
+use feed::{Digest, Record, RoleBinding, Scope, Subject, SubjectKind, Thumbprint, Token};
 use gateway::cache::{Cache, NoCaller, Stale};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -43,6 +43,7 @@ fn token(number: usize, of: usize) -> Record {
         id: format!("t-{number}"),
         subject: format!("s-{of}"),
         expires_ms: None,
+        certificate: None,
     })
 }
 
@@ -208,6 +209,7 @@ fn a_token_ends_at_its_expiry_and_with_its_subject() {
         id: "t".to_owned(),
         subject: "s-1".to_owned(),
         expires_ms: Some(1000),
+        certificate: None,
     };
     cache
         .apply(1, vec![subject(1, "member"), Record::Token(expiring), token(2, 1)])
@@ -219,4 +221,29 @@ fn a_token_ends_at_its_expiry_and_with_its_subject() {
         .apply(2, vec![Record::SubjectRemoved { id: "s-1".to_owned() }])
         .expect("the next");
     assert_eq!(cache.caller(&digest(2), 0).err(), Some(NoCaller::Unknown));
+}
+
+#[test]
+fn a_bound_token_admits_its_certificate_only_and_an_unbound_one_any_or_none() {
+    let cache = Cache::new();
+    cache
+        .replace(Cache::begin_snapshot(STORE.to_owned(), 0))
+        .expect("the first");
+    let (own, other) = (Thumbprint::of_certificate(b"own"), Thumbprint::of_certificate(b"other"));
+    let bound = Token {
+        digest: digest(1),
+        id: "t".to_owned(),
+        subject: "s-1".to_owned(),
+        expires_ms: None,
+        certificate: Some(own),
+    };
+    cache
+        .apply(1, vec![subject(1, "member"), Record::Token(bound), token(2, 1)])
+        .expect("the next");
+    let admits = |number, certificate: Option<&Thumbprint>| {
+        let caller = cache.caller(&digest(number), 0).expect("it is known");
+        caller.token.admits(certificate)
+    };
+    assert!(admits(1, Some(&own)) && !admits(1, Some(&other)) && !admits(1, None));
+    assert!(admits(2, Some(&own)) && admits(2, None));
 }

@@ -1,8 +1,6 @@
 //! One request to the API and its answer, as JSON.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +11,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::connection::{Bearer, read};
+use super::connection::Bearer;
 use super::error::Error;
 use super::output::printable;
 
@@ -31,25 +27,17 @@ pub(super) struct Api {
 
 impl Api {
     /// Prepares to ask the API at an address without a slash at its end.
-    ///
-    /// # Errors
-    /// [`Error::File`] and [`Error::Certificates`] for the file with the certificates to trust.
-    pub(super) fn new(base: String, bearer: Bearer, ca_file: Option<&Path>) -> Result<Self, Error> {
-        let roots = match ca_file {
-            Some(path) => roots_in(path)?,
-            None if base.starts_with("https:") => system_roots(),
-            None => RootCertStore::empty(),
-        };
+    pub(super) fn new(base: String, bearer: Bearer, tls: ClientConfig) -> Self {
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(roots))
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .build();
-        Ok(Self {
+        Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             base,
             bearer,
-        })
+        }
     }
 
     /// Returns what is at a path.
@@ -170,35 +158,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Longest answer: some 50,000 users.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-fn tls(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has suites for the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-fn roots_in(path: &Path) -> Result<RootCertStore, Error> {
-    let text = read(path)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-        added.ok_or_else(|| Error::Certificates(path.to_owned()))?;
-    }
-    if roots.is_empty() {
-        return Err(Error::Certificates(path.to_owned()));
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    // A system may hold certificates that cannot be used; the handshake tells when the one needed is missing.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,19 +166,5 @@ mod tests {
     fn a_segment_keeps_only_what_may_stand_for_itself() {
         assert_eq!(segment("s-1.a_b~C"), "s-1.a_b~C");
         assert_eq!(segment("a b/ä?#%"), "a%20b%2F%C3%A4%3F%23%25");
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("ca.pem");
-        for text in [
-            "",
-            "no PEM",
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        ] {
-            std::fs::write(&file, text).expect("it is written");
-            assert!(matches!(roots_in(&file), Err(Error::Certificates(_))), "{text:?}");
-        }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::api::Api;
 use super::error::Error;
+use super::tls::TlsFiles;
 
 /// How to reach the API.
 #[derive(Debug, Args)]
@@ -31,9 +32,8 @@ pub(super) struct Connection {
     /// File that holds your token; without it the token is taken from the variable POSTERN_TOKEN
     #[arg(long, global = true, value_name = "FILE", env = "POSTERN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Certificates (PEM) to trust instead of the system's
-    #[arg(long, global = true, value_name = "FILE", env = "POSTERN_CA_FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFiles,
     /// Print the API's answer as JSON
     #[arg(long, global = true, env = "POSTERN_JSON")]
     json: bool,
@@ -62,8 +62,9 @@ impl Connection {
     pub(super) fn open(self, variables: &Variables) -> Result<Session, Error> {
         let base = base(&self.url).ok_or(Error::Url(self.url))?;
         let bearer = Bearer::find(self.token_file.as_deref(), variables)?;
+        let tls = self.tls.config(&base)?;
         Ok(Session {
-            api: Api::new(base, bearer, self.ca_file.as_deref())?,
+            api: Api::new(base, bearer, tls),
             org: OnceCell::new_with(self.org),
             json: self.json,
         })

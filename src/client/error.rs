@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// A file of certificates holds none.
     #[error("{} holds no usable certificate", .0.display())]
     Certificates(PathBuf),
+    /// A private key is missing, or is not that of the certificate.
+    #[error("{} holds no private key of the client certificate", .0.display())]
+    Key(PathBuf),
     /// The expiry is not a time in the future.
     #[error("{0}")]
     Expiry(String),
@@ -92,6 +95,7 @@ impl Error {
             | Self::UnusableToken(_)
             | Self::Url(_)
             | Self::Certificates(_)
+            | Self::Key(_)
             | Self::Expiry(_)
             | Self::Org(_) => exit::USAGE,
             Self::Unreachable { .. } | Self::NotTheApi { .. } => exit::UNAVAILABLE,

@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //! - [`user`], [`role`], [`token`]: the commands, one file each.
-//! - [`connection`]: the options they share; [`api`]: one request and its answer.
+//! - [`connection`], [`tls`]: the options they share; [`api`]: one request and its answer.
 //! - [`names`]: who is meant by a name, and which organisation; [`expiry`]: when a token ends.
 //! - [`output`]: tables and JSON; [`error`]: how a command fails.
 //!
@@ -22,6 +22,7 @@ mod output;
 mod role;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod user;
 

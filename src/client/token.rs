@@ -1,7 +1,9 @@
 //! `postern token`: tokens of service users.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
-use feed::Clock;
+use feed::{Clock, Thumbprint};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use super::connection::Session;
 use super::error::Error;
 use super::expiry;
 use super::output::{Column, Output};
+use super::tls::certificates;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -35,6 +38,9 @@ pub(super) enum Command {
         /// How long the token lasts, such as 90d, 12h or 30m
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
+        /// File (PEM) with the client certificate without which the token will be good for nothing
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
     },
     /// Show one token, without its secret
     #[command(after_help = "Example:\n  postern token show ci github-actions")]
@@ -57,7 +63,7 @@ pub(super) enum Command {
 /// Carries out a command.
 ///
 /// # Errors
-/// [`Error::Expiry`], and what asking fails with.
+/// [`Error::Expiry`], [`Error::Certificates`], [`Error::File`], and what asking fails with.
 pub(super) async fn answer(command: Command, session: &Session, clock: &Clock) -> Result<Output, Error> {
     match command {
         Command::List { user } => {
@@ -70,6 +76,7 @@ pub(super) async fn answer(command: Command, session: &Session, clock: &Clock) -
             description,
             expires_at,
             expires_in,
+            certificate,
         } => {
             let expires_at = match (expires_at, expires_in) {
                 (Some(time), _) => Some(expiry::at(&time, clock)?),
@@ -81,6 +88,9 @@ pub(super) async fn answer(command: Command, session: &Session, clock: &Clock) -
                 if let Some(value) = value {
                     body[field] = Value::from(value);
                 }
+            }
+            if let Some(file) = certificate {
+                body["cnf"] = json!({CERTIFICATE: thumbprint(&file)?});
             }
             create(session, &user, &body).await
         }
@@ -96,11 +106,15 @@ pub(super) async fn answer(command: Command, session: &Session, clock: &Clock) -
     }
 }
 
-const COLUMNS: [Column; 5] = [
+/// The member of `cnf` for the thumbprint of a certificate, RFC 8705 §3.1.
+const CERTIFICATE: &str = "x5t#S256";
+
+const COLUMNS: [Column; 6] = [
     ("ID", "id"),
     ("DESCRIPTION", "description"),
     ("CREATED", "created_at"),
     ("CREATED BY", "created_by"),
+    ("CERTIFICATE", "certificate"),
     ("EXPIRES", "expires_at"),
 ];
 
@@ -129,13 +143,14 @@ fn shown(session: &Session, mut tokens: Value) -> Output {
         return Output::json(&tokens);
     }
     match tokens.as_array_mut() {
-        Some(tokens) => tokens.iter_mut().for_each(say_never),
-        None => say_never(&mut tokens),
+        Some(tokens) => tokens.iter_mut().for_each(flatten),
+        None => flatten(&mut tokens),
     }
     Output::table(&COLUMNS, &tokens)
 }
 
-fn say_never(token: &mut Value) {
+/// Puts what the columns show where they look for it.
+fn flatten(token: &mut Value) {
     let Some(token) = token.as_object_mut() else {
         return;
     };
@@ -143,6 +158,14 @@ fn say_never(token: &mut Value) {
     if expires_at.is_none_or(|time| time == NEVER) {
         token.insert("expires_at".to_owned(), Value::from("never"));
     }
+    if let Some(certificate) = token.get("cnf").and_then(|cnf| cnf.get(CERTIFICATE)).cloned() {
+        token.insert("certificate".to_owned(), certificate);
+    }
+}
+
+/// Returns the thumbprint of the first certificate in a file.
+fn thumbprint(file: &Path) -> Result<Thumbprint, Error> {
+    Ok(Thumbprint::of_certificate(&certificates(file)?[0]))
 }
 
 async fn tokens(session: &Session, user: &str) -> Result<String, Error> {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
-use gateway::upstream::{Deadlines, Upstream};
+use gateway::tls::{ServerTls, TlsFileError};
+use gateway::upstream::{ClientTls, Config, CredentialError, CredentialSource, Deadlines, OpenError, Secret, Upstream};
 use gateway::{Gateway, Listeners, Reconfiguration, Running, Settings, StartError};
-use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -23,20 +22,6 @@ pub(super) struct AdminService {
     pub(super) credential: String,
 }
 
-/// A data plane that runs.
-pub(super) struct RunningEdge {
-    pub(super) running: Arc<Running>,
-    orchestrator: Read,
-}
-
-/// All that was read to speak to the orchestrator: where that is the same, connections can be kept.
-#[derive(PartialEq, Eq)]
-struct Read {
-    config: UpstreamConfig,
-    credential: Option<String>,
-    authorities: Option<Vec<u8>>,
-}
-
 /// Takes over the socket of a gateway, or binds sockets.
 pub(super) fn listen(edge: &Edge, handed_over: Option<TcpListener>) -> Result<Listeners, Failure> {
     let listeners = match handed_over {
@@ -47,25 +32,29 @@ pub(super) fn listen(edge: &Edge, handed_over: Option<TcpListener>) -> Result<Li
 }
 
 /// Opens a gateway's files, compiles its policies and starts it.
-pub(super) fn start(
+pub(super) async fn start(
     edge: Edge,
     data: &Path,
-    admin: &AdminService,
+    admin: AdminService,
     listeners: Listeners,
-) -> Result<RunningEdge, Failure> {
-    let orchestrator = Read::of(&edge.upstream)?;
-    if orchestrator.credential.is_none() {
+) -> Result<Arc<Running>, Failure> {
+    let orchestrator = orchestrator(edge.upstream)?;
+    if orchestrator.credential == CredentialSource::Nowhere {
         tracing::warn!("no credential for the orchestrator was given (upstream_token_file): it is sent none");
     }
-    let authorities = admin.ca_file.as_deref().map(octets).transpose()?;
-    let tls = client_tls(authorities.as_deref().zip(admin.ca_file.as_deref()))?;
-    let admin = Upstream::new(&admin.url, Some(&admin.credential), &tls, ADMIN_DEADLINES);
+    let tls = ClientTls {
+        authorities: authorities(admin.ca_file.as_deref())?,
+        certificate: None,
+    };
+    let admin = Config::own(admin.url, Secret::new(admin.credential), ADMIN_DEADLINES, tls);
     let settings = Settings {
         name: edge.name,
         data: data.to_owned(),
-        orchestrator: orchestrator.upstream()?,
-        admin: admin.map_err(|error| Failure::said(USAGE, format!("admin_url: {error}")))?,
+        orchestrator: open_upstream(orchestrator, "upstream").await?,
+        admin: open_upstream(admin, "admin_url").await?,
         catalogue: edge.catalogue,
+        tls: edge.tls,
+        files_watch_interval: edge.files_watch_interval,
         hosts: edge.hosts,
         forwarded_fields: edge.forwarded_fields,
         http2_cleartext: edge.http2_cleartext,
@@ -76,80 +65,64 @@ pub(super) fn start(
         access_log: edge.access_log,
         clock: Clock::system(),
     };
-    let running = Gateway::new(settings, listeners)
-        .and_then(Gateway::start)
-        .map_err(failure)?;
-    Ok(RunningEdge {
-        running: Arc::new(running),
-        orchestrator,
-    })
+    let running = Gateway::new(settings, listeners).and_then(Gateway::start);
+    Ok(Arc::new(running.map_err(failure)?))
 }
 
 /// Reads the files that a configuration names, and says all that is wrong with them.
-pub(super) fn check(edge: &Edge) -> Vec<String> {
-    match Read::of(&edge.upstream).and_then(|read| read.upstream()) {
-        Ok(_) => Vec::new(),
-        Err(failure) => vec![failure.to_string()],
+pub(super) async fn check(edge: Edge) -> Vec<String> {
+    let mut errors = Vec::new();
+    if let Some(tls) = edge.tls
+        && let Err(error) = ServerTls::open(tls, Clock::system())
+    {
+        errors.push(failure(StartError::Tls(error)).to_string());
     }
+    let upstream = match orchestrator(edge.upstream) {
+        Ok(config) => open_upstream(config, "upstream").await.map(drop),
+        Err(error) => Err(error),
+    };
+    errors.extend(upstream.err().map(|error| error.to_string()));
+    errors
 }
 
-impl RunningEdge {
-    /// Puts other settings in force, and reads every file that they name again. When that fails nothing has changed.
-    pub(super) fn reconfigure(&mut self, edge: Edge) -> Result<(), Vec<String>> {
-        let told = |failure: Failure| vec![failure.to_string()];
-        let orchestrator = Read::of(&edge.upstream).map_err(told)?;
-        let orchestrator_changed = orchestrator != self.orchestrator;
-        let old = self.running.settings();
-        let settings = Settings {
-            orchestrator: if orchestrator_changed {
-                orchestrator.upstream().map_err(told)?
-            } else {
-                old.orchestrator
-            },
-            catalogue: edge.catalogue,
-            hosts: edge.hosts,
-            forwarded_fields: edge.forwarded_fields,
-            http2_cleartext: edge.http2_cleartext,
-            front: edge.front,
-            default_env_type: edge.default_env_type,
-            limits: edge.limits,
-            // These belong to a start: a change of their keys has been refused.
-            name: old.name,
-            data: old.data,
-            admin: old.admin,
-            remember_verdicts: old.remember_verdicts,
-            access_log: old.access_log,
-            clock: old.clock,
-        };
-        let reconfigured = self.running.reconfigure(Reconfiguration {
-            settings,
-            orchestrator_changed,
-        });
-        reconfigured.map_err(|error| vec![error.to_string()])?;
-        self.orchestrator = orchestrator;
-        Ok(())
+/// Puts other settings in force, and reads every file that they name again. When that fails nothing has changed.
+pub(super) async fn reconfigure(running: &Running, edge: Edge) -> Result<(), Vec<String>> {
+    let told = |failure: Failure| vec![failure.to_string()];
+    let old = running.settings();
+    let config = orchestrator(edge.upstream).map_err(told)?;
+    let orchestrator_changed = !old.orchestrator.is_opened_with(&config);
+    let orchestrator = if orchestrator_changed {
+        open_upstream(config, "upstream").await.map_err(told)?
+    } else {
+        old.orchestrator
+    };
+    if let Some(tls) = running.tls() {
+        tls.reload().map_err(|error| told(failure(StartError::Tls(error))))?;
     }
-}
-
-impl Read {
-    fn of(config: &UpstreamConfig) -> Result<Self, Failure> {
-        Ok(Self {
-            credential: config.token_file.as_deref().map(super::secret_file).transpose()?,
-            authorities: config.ca_file.as_deref().map(octets).transpose()?,
-            config: config.clone(),
-        })
-    }
-
-    fn upstream(&self) -> Result<Upstream, Failure> {
-        let authorities = self.authorities.as_deref().zip(self.config.ca_file.as_deref());
-        let upstream = Upstream::new(
-            &self.config.url,
-            self.credential.as_deref(),
-            &client_tls(authorities)?,
-            self.config.deadlines,
-        );
-        upstream.map_err(|error| Failure::said(USAGE, format!("upstream: {error}")))
-    }
+    let settings = Settings {
+        orchestrator,
+        catalogue: edge.catalogue,
+        hosts: edge.hosts,
+        forwarded_fields: edge.forwarded_fields,
+        http2_cleartext: edge.http2_cleartext,
+        front: edge.front,
+        default_env_type: edge.default_env_type,
+        limits: edge.limits,
+        // These belong to a start: a change of their keys has been refused.
+        name: old.name,
+        data: old.data,
+        admin: old.admin,
+        tls: old.tls,
+        files_watch_interval: old.files_watch_interval,
+        remember_verdicts: old.remember_verdicts,
+        access_log: old.access_log,
+        clock: old.clock,
+    };
+    let new = Reconfiguration {
+        settings,
+        orchestrator_changed,
+    };
+    running.reconfigure(new).map_err(|error| vec![error.to_string()])
 }
 
 /// Says why a gateway did not start.
@@ -158,8 +131,9 @@ pub(super) fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => UNAVAILABLE,
         StartError::Field(_) => USAGE,
         StartError::Key(_) | StartError::Journal(_) => DATA,
-        StartError::Log(_) => INPUT_OUTPUT,
-        StartError::Policies(_) | StartError::Thread(_) => SOFTWARE,
+        StartError::Tls(TlsFileError::Unusable { .. }) => DATA,
+        StartError::Log(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => INPUT_OUTPUT,
+        StartError::Policies(_) | StartError::Thread(_) | StartError::Tls(TlsFileError::Library(_)) => SOFTWARE,
     };
     Failure::new(code, &error)
 }
@@ -168,36 +142,45 @@ pub(super) fn failure(error: StartError) -> Failure {
 const ADMIN_DEADLINES: Deadlines = Deadlines {
     connect: Duration::from_secs(2),
     first_byte: Duration::from_secs(10),
+    write_first_byte: Duration::from_secs(10),
     idle: Duration::from_secs(10),
+    body_idle: Duration::from_secs(30),
 };
 
-fn octets(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display())))
+/// What the configuration says of the orchestrator, with what is in the files that it names.
+fn orchestrator(upstream: UpstreamConfig) -> Result<Config, Failure> {
+    Ok(Config {
+        urls: upstream.urls,
+        deadlines: upstream.deadlines,
+        addresses: upstream.addresses,
+        health: upstream.health,
+        retries: upstream.retries,
+        http2: upstream.http2,
+        credential: upstream.credential,
+        tls: ClientTls {
+            authorities: authorities(upstream.ca_file.as_deref())?,
+            certificate: upstream.certificate,
+        },
+        files_watch: upstream.files_watch,
+    })
 }
 
-/// TLS towards a server: certificate authorities from a file's octets, or the system's.
-fn client_tls(authorities: Option<(&[u8], &Path)>) -> Result<Arc<ClientConfig>, Failure> {
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        None => {
-            let system = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(system.certs);
-        }
-        Some((pem, path)) => {
-            let unusable =
-                |error: &dyn std::fmt::Display| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display()));
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| unusable(&error))?;
-                roots.add(certificate).map_err(|error| unusable(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(unusable(&"it holds no certificate"));
-            }
-        }
+async fn open_upstream(config: Config, key: &str) -> Result<Upstream, Failure> {
+    Upstream::open(config).await.map_err(|error| match error {
+        OpenError::Url(error) => Failure::said(USAGE, format!("{key}: {error}")),
+        OpenError::Credential(CredentialError::Form(_)) => Failure::new(USAGE, &error),
+        OpenError::Credential(_) | OpenError::Tls(_) => Failure::new(INPUT_OUTPUT, &error),
+    })
+}
+
+/// Certificate authorities from a file; without one, the system's are meant.
+fn authorities(ca_file: Option<&Path>) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
+    let Some(path) = ca_file else { return Ok(None) };
+    let unusable = |error: &dyn std::fmt::Display| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display()));
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = certificates.map_err(|error| unusable(&error))?;
+    if certificates.is_empty() {
+        return Err(unusable(&"it holds no certificate"));
     }
-    Ok(Arc::new(
-        ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    ))
+    Ok(Some(certificates))
 }

@@ -57,26 +57,27 @@ pub(super) async fn gateway(given: Given<GATEWAY>, sockets: Sockets) -> Result<(
     };
     let listener = listen(plan.ops_listen, sockets.named("ops")).await?;
     let ops_address = local(&listener)?;
-    let mut edge = edge::start(plan.edge, &plan.data, &service, listeners)?;
+    let running = edge::start(plan.edge, &plan.data, service, listeners).await?;
     let mut registry = Registry::default();
     reloads.register_metrics(&mut registry);
-    edge.running.register_metrics(&mut registry);
-    let serving = http::serve(listener, ops::routes(Some(Arc::clone(&edge.running)), registry));
-    tracing::info!(requests = %edge.running.address(), ops = %ops_address, "listening");
+    running.register_metrics(&mut registry);
+    let serving = http::serve(listener, ops::routes(Some(Arc::clone(&running)), registry));
+    tracing::info!(requests = %running.address(), ops = %ops_address, "listening");
     systemd::ready();
     let mut time_max = plan.drain;
     while signals.next().await == Asked::Reload {
-        edge.running.reopen_access_log();
-        reloads.again(GatewayPlan::of, |plan| {
-            edge.reconfigure(plan.edge)?;
+        running.reopen_access_log();
+        let apply = async |plan: GatewayPlan| {
+            edge::reconfigure(&running, plan.edge).await?;
             time_max = plan.drain;
             Ok(())
-        });
+        };
+        reloads.again(GatewayPlan::of, apply).await;
     }
     systemd::stopping();
     tracing::info!("stopping");
     let deadline = Instant::now() + time_max;
-    drain(&edge.running, time_max).await;
+    drain(&running, time_max).await;
     serving.end(deadline);
     serving.ended().await;
     tracing::info!("stopped");
@@ -105,10 +106,11 @@ pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), F
     systemd::ready();
     let mut time_max = plan.drain;
     while signals.next().await == Asked::Reload {
-        reloads.again(AdminPlan::of, |plan| {
+        let apply = async |plan: AdminPlan| {
             time_max = plan.drain;
             Ok(())
-        });
+        };
+        reloads.again(AdminPlan::of, apply).await;
     }
     systemd::stopping();
     tracing::info!("stopping");

@@ -39,10 +39,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::new(SOFTWARE, &error))?;
     match command {
         Command::Client(command) => {
-            let asked = runtime.block_on(client::run(command, &mut std::io::stdout(), &mut std::io::stderr()));
+            let asked = runtime.block_on(client::run(*command, &mut std::io::stdout(), &mut std::io::stderr()));
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
-        Command::Config(command) => check::run(command),
+        Command::Config(command) => runtime.block_on(check::run(command)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),

@@ -49,10 +49,10 @@ impl<const COMMAND: u8> Reloads<COMMAND> {
 
     /// Reads everything again and has it applied: `plan` makes what the command needs of the values, noting errors; `apply`
     /// puts it in force whole, or returns all that is in the way.
-    pub(super) fn again<P>(
+    pub(super) async fn again<P>(
         &mut self,
         plan: impl FnOnce(&mut Reading) -> P,
-        apply: impl FnOnce(P) -> Result<(), Vec<String>>,
+        apply: impl AsyncFnOnce(P) -> Result<(), Vec<String>>,
     ) {
         systemd::reloading();
         let mut reading = self.given.clone().read();
@@ -61,7 +61,11 @@ impl<const COMMAND: u8> Reloads<COMMAND> {
         let changes = reading.changes_since(&self.in_force);
         let restart = changes.need_restart.iter();
         errors.extend(restart.map(|key| format!("{key} has changed, which needs a restart")));
-        let outcome = if errors.is_empty() { apply(planned) } else { Err(errors) };
+        let outcome = if errors.is_empty() {
+            apply(planned).await
+        } else {
+            Err(errors)
+        };
         match outcome {
             Ok(()) => {
                 self.told.applied.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::edge::{AdminService, RunningEdge};
+use super::edge::AdminService;
 use super::http::{self, Serving};
 use super::reload::Reloads;
 use super::signals::{Asked, Signals};
@@ -31,7 +31,7 @@ pub(super) struct Plan {
 
 /// Everything of one process, while it runs.
 pub(super) struct Served {
-    edge: RunningEdge,
+    running: Arc<Running>,
     admin: Arc<Admin>,
     admin_address: SocketAddr,
     serving: Serving,
@@ -55,8 +55,10 @@ pub(super) async fn run(given: Given<SERVE>, sockets: Sockets) -> Result<(), Fai
     tracing::info!(requests = %served.address(), admin = %served.admin_address(), "listening");
     systemd::ready();
     while signals.next().await == Asked::Reload {
-        served.edge.running.reopen_access_log();
-        reloads.again(Plan::of, |plan| served.reconfigure(plan));
+        served.running.reopen_access_log();
+        reloads
+            .again(Plan::of, async |plan| served.reconfigure(plan).await)
+            .await;
     }
     systemd::stopping();
     served.stop().await;
@@ -76,13 +78,13 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
         ca_file: None,
         credential: super::secret_file(&plan.data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
     };
-    let edge = edge::start(plan.edge, &plan.data, &service, listeners)?;
-    edge.running.register_metrics(&mut registry);
+    let running = edge::start(plan.edge, &plan.data, service, listeners).await?;
+    running.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
-    let routes = ops::routes(Some(Arc::clone(&edge.running)), registry);
+    let routes = ops::routes(Some(Arc::clone(&running)), registry);
     let serving = http::serve(listener, admin.router().merge(routes));
     Ok(Served {
-        edge,
+        running,
         admin,
         admin_address,
         serving,
@@ -121,7 +123,7 @@ impl Plan {
 impl Served {
     /// Returns the address that requests come to.
     pub(super) fn address(&self) -> SocketAddr {
-        self.edge.running.address()
+        self.running.address()
     }
 
     /// Returns the address of the admin service.
@@ -131,7 +133,7 @@ impl Served {
 
     /// Waits until requests can be decided.
     pub(super) async fn ready(&self) {
-        self.edge.running.cache().reached(1).await;
+        self.running.cache().reached(1).await;
     }
 
     /// Finishes what runs, gateway first: requests that wait for the admin service still get their answer. What has not
@@ -139,16 +141,16 @@ impl Served {
     pub(super) async fn stop(self) {
         tracing::info!("stopping");
         let deadline = Instant::now() + self.drain;
-        drain(&self.edge.running, self.drain).await;
+        drain(&self.running, self.drain).await;
         self.serving.end(deadline);
         self.admin.close().await;
         self.serving.ended().await;
         tracing::info!("stopped");
     }
 
-    fn reconfigure(&mut self, plan: Plan) -> Result<(), Vec<String>> {
+    async fn reconfigure(&mut self, plan: Plan) -> Result<(), Vec<String>> {
         let catalogue = Arc::clone(&plan.edge.catalogue);
-        self.edge.reconfigure(plan.edge)?;
+        edge::reconfigure(&self.running, plan.edge).await?;
         self.admin.replace_catalogue(catalogue);
         self.drain = plan.drain;
         Ok(())

@@ -1,7 +1,5 @@
 //! What `/metrics` tells.
 
-use super::client::Client;
-
 /// A line of the metrics: name, labels and value.
 pub(crate) type Sample = (String, Vec<(String, String)>, f64);
 
@@ -35,10 +33,4 @@ pub(crate) fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> 
         .iter()
         .find(|(own, own_labels, _)| own == name && *own_labels == labels);
     found.map_or(0.0, |(_, _, value)| *value)
-}
-
-/// Returns the value that a series has now.
-pub(crate) fn value_now(operator: &Client, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let text = String::from_utf8(operator.get("/metrics").body).expect("UTF-8");
-    value(&samples(&text), name, labels)
 }

@@ -5,11 +5,13 @@
 //! - [`postern`]: `postern serve` and the halves, ready to be asked.
 //! - [`caller`]: service users and tokens, made through the API.
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
-//! - [`upstream`]: an orchestrator that does as a test tells it; [`sandbox`]: the one that the binary brings.
+//! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
+//!   [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
 //! - [`metrics`]: what `/metrics` tells.
+//! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
 pub(crate) mod caller;
 pub(crate) mod client;
@@ -23,6 +25,8 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod sandbox;
+pub(crate) mod secure;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};

@@ -111,6 +111,11 @@ impl Postern {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Waits until a series of the metrics has a value.
+    pub(crate) fn wait_for_metric(&self, series: &str, value: f64) {
+        eventually(series, || (self.metric(series) == value).then_some(()));
+    }
+
     /// Waits until no request is under way.
     pub(crate) fn wait_until_idle(&self) {
         eventually("the end of all requests", || {

@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 32] = [
+pub(crate) const REFUSALS: [(&str, u16); 33] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -14,6 +14,7 @@ pub(crate) const REFUSALS: [(&str, u16); 32] = [
     ("token-malformed", 401),
     ("token-unknown", 401),
     ("token-expired", 401),
+    ("certificate-mismatch", 401),
     ("not-allowed", 403),
     ("operation-unknown", 404),
     ("environment-unknown", 404),

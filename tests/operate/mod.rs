@@ -1,6 +1,7 @@
 //! Starting, watching and stopping.
 
 mod bad_input;
+mod certificates;
 mod commands;
 mod config;
 mod demo;

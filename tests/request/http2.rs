@@ -9,7 +9,6 @@ use crate::harness::eventually;
 use crate::harness::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, header_block,
 };
-use crate::harness::metrics::value_now;
 use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
 
@@ -216,14 +215,14 @@ fn a_flood_ends_its_connection_and_others_are_served() {
         );
     }
     assert!(upstream.received().len() < 1_000, "{}", upstream.received().len());
-    let counted = |frames| value_now(&postern.operator(), "postern_http2_floods_total", &[("frames", frames)]);
+    let counted = |frames| postern.metric(&format!("postern_http2_floods_total{{frames=\"{frames}\"}}"));
     let all: f64 = ["reset", "control", "continuation", "window", "other"]
         .map(counted)
         .iter()
         .sum();
     assert!(all >= 6.0 && counted("control") >= 2.0, "{all}");
     eventually("the end of the requests", || {
-        (value_now(&postern.operator(), "postern_requests_in_flight", &[]) == 0.0).then_some(())
+        (postern.metric("postern_requests_in_flight") == 0.0).then_some(())
     });
 }
 

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::harness::client::{Request, Streaming, connect};
 use crate::harness::eventually;
-use crate::harness::metrics::value_now;
 use crate::harness::postern::Postern;
 use crate::harness::raw;
 use crate::harness::upstream::{Reply, Upstream};
@@ -128,7 +127,7 @@ fn a_caller_beyond_the_connections_that_there_may_be_is_sent_away_and_served_whe
     let administrator = postern.administrator();
     let idle: Vec<_> = (0..2).map(|_| connect(postern.address)).collect();
     eventually("both to be counted", || {
-        (gauge(&postern, "postern_connections") == 2.0).then_some(())
+        (postern.metric("postern_connections") == 2.0).then_some(())
     });
     let refused = Streaming::read(connect(postern.address)).whole();
     let body = refused.ok(503);
@@ -137,8 +136,7 @@ fn a_caller_beyond_the_connections_that_there_may_be_is_sent_away_and_served_whe
     drop(idle);
     let asked = || administrator.try_send(Request::new("GET", "/orgs/acme/env-types"));
     eventually("a place", || asked().filter(|answer| answer.status == 200));
-    let unserved = [("cause", "all-full")];
-    assert!(value_now(&postern.operator(), "postern_connections_unserved_total", &unserved) >= 1.0);
+    assert!(postern.metric(r#"postern_connections_unserved_total{cause="all-full"}"#) >= 1.0);
 }
 
 #[test]
@@ -147,7 +145,7 @@ fn connections_of_one_source_are_limited_and_the_source_is_counted_again_when_th
     let postern = Postern::with(&upstream.url(), &["--connections-per-source-max", "2"]);
     let idle: Vec<_> = (0..2).map(|_| connect(postern.address)).collect();
     eventually("both to be counted", || {
-        (gauge(&postern, "postern_connections") == 2.0).then_some(())
+        (postern.metric("postern_connections") == 2.0).then_some(())
     });
     let mut third = connect(postern.address);
     let mut rest = Vec::new();
@@ -159,8 +157,7 @@ fn connections_of_one_source_are_limited_and_the_source_is_counted_again_when_th
             .try_send(Request::new("GET", "/orgs/acme/env-types"))?;
         (answer.status == 200).then_some(())
     });
-    let unserved = [("cause", "source-full")];
-    assert!(value_now(&postern.operator(), "postern_connections_unserved_total", &unserved) >= 1.0);
+    assert!(postern.metric(r#"postern_connections_unserved_total{cause="source-full"}"#) >= 1.0);
 }
 
 #[test]
@@ -305,15 +302,11 @@ fn a_caller_that_takes_nothing_of_its_answer_is_given_up() {
         .write_all(&postern.administrator().octets(request))
         .expect("it takes requests");
     eventually("the end of the request", || {
-        (upstream.received().len() == 1 && gauge(&postern, "postern_requests_in_flight") == 0.0).then_some(())
+        (upstream.received().len() == 1 && postern.metric("postern_requests_in_flight") == 0.0).then_some(())
     });
     eventually("the end of the connection", || {
-        (gauge(&postern, "postern_connections") == 0.0).then_some(())
+        (postern.metric("postern_connections") == 0.0).then_some(())
     });
     let line = postern.log_line(|line| line["operation"] == "listEnvironmentTypes");
     assert_eq!(line["complete"], false);
-}
-
-fn gauge(postern: &Postern, name: &str) -> f64 {
-    value_now(&postern.operator(), name, &[])
 }

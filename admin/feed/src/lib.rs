@@ -7,16 +7,19 @@
 //! - [`record`]: what a frame carries: subjects with their roles, tokens.
 //! - [`scope`]: the objects on which roles are held.
 //! - [`token`]: the secrets: their format, and the digest that is all anyone keeps.
+//! - [`thumbprint`]: the client certificates that tokens can be bound to.
 //! - [`clock`]: the time, as a parameter.
 
 pub mod clock;
 pub mod frame;
 pub mod record;
 pub mod scope;
+pub mod thumbprint;
 pub mod token;
 
 pub use clock::Clock;
 pub use frame::{Acknowledgement, Creator, EffectReport, Frame, Identity, ObjectEffect, VerificationKey};
 pub use record::{Record, RoleBinding, Subject, SubjectKind, Token};
 pub use scope::Scope;
+pub use thumbprint::Thumbprint;
 pub use token::{Digest, Secret};

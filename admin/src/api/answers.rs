@@ -79,6 +79,15 @@ pub(super) struct TokenInfo {
     pub created_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// What must come with a token: RFC 7800 §3.1, with the member of RFC 8705 §3.1.
+#[derive(Debug, Serialize)]
+pub(super) struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    pub certificate: String,
 }
 
 /// Answers a change with what is there now.
@@ -137,6 +146,7 @@ impl From<Token> for TokenInfo {
             created_at: timestamp(token.created_ms),
             created_by: token.created_by,
             expires_at: token.expires_at,
+            cnf: token.certificate.map(|certificate| Confirmation { certificate }),
         }
     }
 }

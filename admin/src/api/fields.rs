@@ -2,6 +2,8 @@
 
 use catalogue::segment::is_identifier;
 use chrono::{NaiveDate, NaiveDateTime};
+use feed::Thumbprint;
+use serde_json::Value;
 
 use crate::error::ApiError;
 
@@ -70,6 +72,20 @@ pub(super) fn expiry(text: String, now_ms: i64) -> Result<Expiry, ApiError> {
     })?;
     Ok(Expiry { text, unix_ms })
 }
+
+/// Reads what must come with a token: the thumbprint of a client certificate, and nothing else, since nothing else would be
+/// asked for.
+pub(super) fn certificate(cnf: &Value) -> Result<Thumbprint, ApiError> {
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    let text = members.and_then(|members| members.get(CERTIFICATE)?.as_str());
+    text.and_then(|text| text.parse().ok()).ok_or(ApiError::Field {
+        name: "cnf",
+        rule: "{\"x5t#S256\": the SHA-256 of a certificate in DER, 43 characters of base64url}",
+    })
+}
+
+/// The member of `cnf` for the thumbprint of a certificate, RFC 8705 §3.1.
+pub(super) const CERTIFICATE: &str = "x5t#S256";
 
 /// Writes a time in the API's form, `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub(super) fn timestamp(unix_ms: i64) -> String {

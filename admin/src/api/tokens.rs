@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
-use feed::SubjectKind;
 use feed::token::Kind;
+use feed::{SubjectKind, Thumbprint};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde::Deserialize;
@@ -25,6 +25,7 @@ pub(super) struct TokenDefinition {
     kind: Option<String>,
     description: Option<String>,
     expires_at: Option<String>,
+    cnf: Option<Value>,
 }
 
 /// `GET /users/{user}/tokens`
@@ -82,6 +83,7 @@ pub(super) async fn create(
             .expiry
             .as_ref()
             .map(|expiry| (expiry.text.as_str(), expiry.unix_ms)),
+        certificate: definition.certificate,
     };
     writing.change.insert_token(&subject.org, &subject.id, &new).await?;
     let entry = AuditEntry {
@@ -92,6 +94,7 @@ pub(super) async fn create(
         after: Some(described(
             &definition.description,
             definition.expiry.as_ref().map(|expiry| &*expiry.text),
+            definition.certificate.map(|certificate| certificate.to_string()),
         )),
     };
     let revision = writing.change.commit(entry).await?;
@@ -118,7 +121,11 @@ pub(super) async fn delete(
         operation: "deleteUserToken",
         org: subject.org.clone(),
         target: target(&subject, &token),
-        before: Some(described(&found.description, found.expires_at.as_deref())),
+        before: Some(described(
+            &found.description,
+            found.expires_at.as_deref(),
+            found.certificate,
+        )),
         after: None,
     };
     let revision = writing.change.commit(entry).await?;
@@ -133,6 +140,7 @@ struct Definition {
     id: String,
     description: String,
     expiry: Option<Expiry>,
+    certificate: Option<Thumbprint>,
 }
 
 impl TokenDefinition {
@@ -148,10 +156,12 @@ impl TokenDefinition {
         let description = self.description.unwrap_or_default();
         fields::check_description(&description)?;
         let expiry = self.expires_at.map(|text| fields::expiry(text, now_ms)).transpose()?;
+        let certificate = self.cnf.as_ref().map(fields::certificate).transpose()?;
         Ok(Definition {
             id,
             description,
             expiry,
+            certificate,
         })
     }
 }
@@ -160,6 +170,10 @@ fn target(subject: &Subject, token: &str) -> String {
     format!("/users/{}/tokens/{token}", subject.id)
 }
 
-fn described(description: &str, expires_at: Option<&str>) -> Value {
-    json!({"description": description, "expires_at": expires_at})
+fn described(description: &str, expires_at: Option<&str>, certificate: Option<String>) -> Value {
+    let mut described = json!({"description": description, "expires_at": expires_at});
+    if let Some(certificate) = certificate {
+        described["cnf"] = json!({fields::CERTIFICATE: certificate});
+    }
+    described
 }

@@ -62,7 +62,13 @@ impl Store {
 
 /// The versions of the schema, the oldest first. Published ones never change.
 fn migrations() -> Migrator {
-    let versions = [("initial", include_str!("../../migrations/0001_initial.sql"))];
+    let versions = [
+        ("initial", include_str!("../../migrations/0001_initial.sql")),
+        (
+            "token certificates",
+            include_str!("../../migrations/0002_token_certificates.sql"),
+        ),
+    ];
     let migration = |(index, (name, sql)): (usize, (&'static str, &'static str))| {
         let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -73,7 +73,8 @@ impl View {
             r#"SELECT group_concat(line, char(10)), count(*), max(number) FROM (
                    SELECT number, '{"frame":"record","record":{"kind":"token","digest":"' || lower(hex(digest))
                        || '","id":' || json_quote(id) || ',"subject":' || json_quote(subject)
-                       || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms) || '}}' AS line
+                       || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms)
+                       || iif(certificate IS NULL, '', ',"x5t#S256":"' || certificate || '"') || '}}' AS line
                    FROM tokens WHERE number > ? ORDER BY number LIMIT ?)"#,
         )
         .bind(after)

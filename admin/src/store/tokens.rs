@@ -1,6 +1,6 @@
 //! Tokens of service users: everything but their secrets.
 
-use feed::{Digest, Record};
+use feed::{Digest, Record, Thumbprint};
 
 use super::{Change, StoreError, Subject, View, unsigned};
 
@@ -14,6 +14,8 @@ pub(crate) struct Token {
     pub expires_ms: Option<i64>,
     pub created_ms: i64,
     pub created_by: String,
+    /// The client certificate that it is bound to.
+    pub certificate: Option<String>,
 }
 
 /// A token to be.
@@ -24,13 +26,15 @@ pub(crate) struct NewToken<'a> {
     pub description: &'a str,
     /// The expiry as it was written, and in milliseconds since the Unix epoch.
     pub expiry: Option<(&'a str, i64)>,
+    /// The client certificate that must come with it.
+    pub certificate: Option<Thumbprint>,
 }
 
 impl View {
     /// Returns a token of a subject.
     pub(crate) async fn token(&mut self, subject: &Subject, id: &str) -> Result<Option<Token>, StoreError> {
         let token = sqlx::query_as(
-            "SELECT id, description, expires_at, expires_ms, created_ms, created_by
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
              FROM tokens WHERE subject = ? AND id = ? AND org = ?",
         )
         .bind(&subject.id)
@@ -44,7 +48,7 @@ impl View {
     /// Returns the tokens of a subject, ordered by id.
     pub(crate) async fn tokens(&mut self, subject: &Subject) -> Result<Vec<Token>, StoreError> {
         let tokens = sqlx::query_as(
-            "SELECT id, description, expires_at, expires_ms, created_ms, created_by
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
              FROM tokens WHERE subject = ? AND org = ? ORDER BY id",
         )
         .bind(&subject.id)
@@ -73,8 +77,9 @@ impl Change {
         new: &NewToken<'_>,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO tokens (subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens
+                (subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by, certificate)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(subject)
         .bind(org)
@@ -85,6 +90,7 @@ impl Change {
         .bind(new.expiry.map(|(_, ms)| ms))
         .bind(self.now_ms)
         .bind(self.actor.id().to_owned())
+        .bind(new.certificate.map(|certificate| certificate.to_string()))
         .execute(self.view.connection())
         .await?;
         self.records.push(Record::Token(feed::Token {
@@ -92,6 +98,7 @@ impl Change {
             id: new.id.to_owned(),
             subject: subject.to_owned(),
             expires_ms: new.expiry.map(|(_, ms)| ms),
+            certificate: new.certificate,
         }));
         Ok(())
     }

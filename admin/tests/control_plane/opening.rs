@@ -107,6 +107,23 @@ async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&path).expect("a store"), before);
 }
 
+#[tokio::test]
+async fn a_store_of_the_first_version_is_migrated_and_keeps_its_tokens() {
+    let plane = Plane::start().await;
+    let user = plane.service_user("member").await.subject;
+    let first_version = "DROP TRIGGER token_certificates_never_change;
+                         ALTER TABLE tokens DROP COLUMN certificate;
+                         DELETE FROM _sqlx_migrations WHERE version = 2";
+    plane.sql(first_version).await.expect("it is undone");
+    let plane = Plane::start_in(plane.stop().await).await.expect("it opens");
+    let tokens = plane
+        .text(&format!(
+            "SELECT group_concat(id || certificate IS NULL) FROM tokens WHERE subject = '{user}'"
+        ))
+        .await;
+    assert_eq!(tokens, "1");
+}
+
 /// Breaks a file.
 type Damage = fn(&mut Vec<u8>);
 

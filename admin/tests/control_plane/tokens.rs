@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::harness::{ORG, Plane};
 
+/// A thumbprint, as RFC 8705 §3.1 has one.
+const CERTIFICATE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+
 #[tokio::test]
 async fn an_expiry_comes_back_as_it_was_written_and_is_left_out_when_there_is_none() {
     let plane = Plane::start().await;
@@ -35,6 +38,7 @@ async fn an_expiry_comes_back_as_it_was_written_and_is_left_out_when_there_is_no
 async fn a_token_that_cannot_be_is_refused() {
     let plane = Plane::start().await;
     let tokens = format!("/users/{}/tokens", plane.service_user("member").await.subject);
+    let bound = |cnf| json!({"id": "x", "type": "static", "cnf": cnf});
     let expiring = |expires_at: &str| json!({"id": "x", "type": "static", "expires_at": expires_at});
     let refused = [
         json!({"type": "static"}),
@@ -54,6 +58,13 @@ async fn a_token_that_cannot_be_is_refused() {
         expiring("2030-02-30T00:00:00Z"),
         expiring("2030-01-01T00:00:00+00:00"),
         expiring("2030-01-01T00:00:00.1Z"),
+        bound(json!({})),
+        bound(json!(CERTIFICATE)),
+        bound(json!({"jkt": CERTIFICATE})),
+        bound(json!({"x5t#S256": CERTIFICATE, "jkt": CERTIFICATE})),
+        bound(json!({"x5t#S256": null})),
+        bound(json!({"x5t#S256": &CERTIFICATE[1..]})),
+        bound(json!({"x5t#S256": format!("{CERTIFICATE}=")})),
     ];
     for body in refused {
         let answer = plane.send(&plane.root, "POST", &tokens, body.clone()).await;
@@ -109,6 +120,47 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
             !file.windows(secret.len()).any(|window| window == secret.as_bytes()),
             "{name}"
         );
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_that_a_token_is_bound_to_is_listed_audited_and_told_to_gateways_and_never_changes() {
+    let plane = Plane::start().await;
+    let tokens = format!("/users/{}/tokens", plane.service_user("member").await.subject);
+    let cnf = json!({"x5t#S256": CERTIFICATE});
+    let mut feed = plane.feed("").await;
+    feed.snapshot().await;
+    let body = json!({"id": "bound", "type": "static", "cnf": cnf});
+    plane.send(&plane.root, "POST", &tokens, body).await.assert_ok();
+    let list = plane.ask(&plane.root, "GET", &tokens).await.body;
+    assert_eq!((&list[0]["id"], &list[0]["cnf"]), (&json!("bound"), &cnf));
+    assert!(list[1].get("cnf").is_none(), "{list}");
+    let audited = plane
+        .text("SELECT after FROM audit_entries ORDER BY revision DESC LIMIT 1")
+        .await;
+    assert!(audited.contains(CERTIFICATE), "{audited}");
+    let feed::Frame::Change { records, .. } = feed.news().await else {
+        panic!("no change came");
+    };
+    let (_, snapshot) = plane.feed("").await.snapshot().await;
+    for records in [records, snapshot] {
+        let bound = records.into_iter().find_map(|record| match record {
+            feed::Record::Token(token) if token.id == "bound" => token.certificate,
+            feed::Record::Token(_)
+            | feed::Record::Subject(_)
+            | feed::Record::SubjectRemoved { .. }
+            | feed::Record::TokenRemoved { .. } => None,
+        });
+        assert_eq!(bound.map(|bound| bound.to_string()).as_deref(), Some(CERTIFICATE));
+    }
+    for change in [
+        "certificate = NULL",
+        "certificate = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v1'",
+    ] {
+        let changed = plane
+            .sql(&format!("UPDATE tokens SET {change} WHERE id = 'bound'"))
+            .await;
+        assert!(changed.is_err(), "{change}");
     }
 }
 

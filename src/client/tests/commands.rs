@@ -229,6 +229,41 @@ async fn a_new_token_is_alone_on_standard_output() {
 }
 
 #[tokio::test]
+async fn a_token_is_bound_to_the_certificate_of_a_file_and_shown_with_its_thumbprint() {
+    let stub = Stub::start().await;
+    let path = format!("/users/{CI}/tokens");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .expect("a certificate");
+    let thumbprint = feed::Thumbprint::of_certificate(certificate.der()).to_string();
+    let bound = json!({"id": "deploy", "type": "static", "cnf": {"x5t#S256": thumbprint}});
+    stub.on(
+        &format!("POST {path}"),
+        200,
+        json!({"token": "pstn_new", "type": "static"}),
+    );
+    stub.on(&format!("GET {path}"), 200, json!([bound]));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), key.serialize_pem() + &certificate.pem()).expect("it is written");
+    let shown = file.path().display();
+    let created = stub
+        .run(&format!("token create {CI} deploy --certificate {shown}"))
+        .await;
+    created.expect("an answer");
+    assert_eq!(stub.asked()[0].body, bound);
+    let listed = stub.run(&format!("token list {CI}")).await.expect("an answer").out;
+    let mut last = listed.lines().last().expect("a row").split_whitespace().rev();
+    assert_eq!((last.next(), last.next()), (Some("never"), Some(&*thumbprint)));
+
+    std::fs::write(file.path(), key.serialize_pem()).expect("it is written");
+    let (code, told) = stub
+        .fail(&format!("token create {CI} deploy --certificate {shown}"))
+        .await;
+    assert_eq!((code, told), (64, format!("{shown} holds no usable certificate")));
+}
+
+#[tokio::test]
 async fn tokens_are_listed_shown_and_revoked() {
     let stub = Stub::start().await;
     let path = format!("/users/{CI}/tokens");
