@@ -90,7 +90,6 @@ fn every_label_is_from_a_closed_set() {
                 "operation" => operations.contains(value.as_str()),
                 "reason" => reasons.contains(value.as_str()),
                 "status" => ["1xx", "2xx", "3xx", "4xx", "5xx"].contains(&value.as_str()),
-                "result" => ["applied", "refused"].contains(&value.as_str()),
                 "fault" => engine::Fault::ALL.iter().any(|fault| fault.name() == value),
                 "gateway" => value == "edge-1",
                 "endpoint" => value == upstream.address.to_string(),

@@ -158,7 +158,7 @@ fn a_configuration_with_errors_is_refused_with_all_of_them_and_nothing_changes()
     let upstream = Upstream::answering(200, json!([]));
     let file = File::new("");
     let postern = Postern::with(&upstream.url(), &file.flags());
-    let wrong = "hosts = [\"elsewhere.example\"]\nname = \"another\"\nconnections_max = 7\nbody_timeout_ms = \"soon\"\n\
+    let wrong = "hosts = [\"elsewhere.example\"]\nname = \"another\"\nupgrades_max = 7\nbody_timeout_ms = \"soon\"\n\
                  forwarded_fields = [\"cookie\"]\nunknown = 1\n";
     file.write(wrong);
     let errors = refused(&postern.process);
@@ -167,7 +167,7 @@ fn a_configuration_with_errors_is_refused_with_all_of_them_and_nothing_changes()
         "body_timeout_ms",
         "cookie",
         "name has changed, which needs a restart",
-        "connections_max has changed, which needs a restart",
+        "upgrades_max has changed, which needs a restart",
     ] {
         assert!(errors.iter().any(|error| error.contains(part)), "{part} in {errors:?}");
     }
