@@ -50,10 +50,11 @@ pub(crate) async fn forward(
     // What may have been done is waited for: its effects must reach the store.
     let safe = received.parts.method.is_safe();
     let may_end = || safe || progress.as_ref().is_some_and(|progress| !progress.is_complete());
-    let again = || build((worker, pool), permit, received, (RequestBody::empty(), upgrade));
+    let again = || build((worker, pool), permit, received, (RequestBody::empty(), None));
     let sending = Sending {
         progress: progress.as_deref(),
-        again: &again,
+        // A connection that was to speak another protocol may have begun to.
+        again: if upgrade.is_some() { None } else { Some(&again) },
     };
     let request = build((worker, pool), permit, received, (body, upgrade))?;
     let sending = pool.send(request, sending);

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::accept::Phase;
 use crate::connection::{Connection, Origin};
@@ -71,7 +71,8 @@ pub(crate) async fn converse(
     stream.set_nodelay(true)?;
     let mut socket = Socket::new(stream, limits.send_timeout);
     let arriving = arrive(&worker, &mut socket, peer, places);
-    let arrived = match timeout(limits.handshake_timeout, arriving).await {
+    let until = Instant::now() + limits.handshake_timeout;
+    let arrived = match timeout_at(until, arriving).await {
         Ok(arrived) => arrived?,
         Err(_elapsed) => {
             worker.counters.unserved(Unserved::Timeout);
@@ -88,7 +89,7 @@ pub(crate) async fn converse(
             Box::pin(served.http1(socket)).await
         };
     };
-    let (stream, handshake) = Box::pin(tls.handshake(socket)).await?;
+    let (stream, handshake) = Box::pin(tls.handshake(socket, until)).await?;
     let http2 = handshake.is_http2();
     let served = Served::new(current, arrived, Some(handshake), phase);
     if http2 {

@@ -28,7 +28,7 @@ use rustls::server::{NoServerSessionStorage, ServerConnection};
 use rustls::time_provider::TimeProvider;
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -52,8 +52,6 @@ pub struct TlsSettings {
     pub client_crl_file: Option<PathBuf>,
     /// Whether HTTP/2 is offered.
     pub http2: bool,
-    /// Longest time for a handshake.
-    pub handshake_timeout: Duration,
 }
 
 /// PEM files of one certificate.
@@ -173,13 +171,13 @@ impl ServerTls {
     ///
     /// # Cancel safety
     /// Not cancel safe: the stream is lost, and nothing is counted.
-    pub(crate) async fn handshake<S>(&self, stream: S) -> Result<(TlsStream<S>, Handshake), TlsError>
+    pub(crate) async fn handshake<S>(&self, stream: S, until: Instant) -> Result<(TlsStream<S>, Handshake), TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let in_force = self.in_force.load_full();
         let accepting = TlsAcceptor::from(Arc::clone(&in_force.config)).accept(stream);
-        let result = match timeout(self.settings.handshake_timeout, accepting).await {
+        let result = match timeout_at(until, accepting).await {
             Err(_elapsed) => Err(TlsError::Timeout),
             Ok(Err(error)) => Err(TlsError::of(error)),
             Ok(Ok(stream)) => in_force

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use catalogue::Operation;
+use feed::token::Kind;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
@@ -167,9 +168,14 @@ fn check_websocket(fields: &HeaderMap) -> Result<(), Refusal> {
         return Err(malformed("Sec-WebSocket-Version is not 13"));
     }
     let lists = [SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
-    let mut values = lists.iter().flat_map(|name| fields.get_all(name));
-    if values.any(|value| value.to_str().is_err()) {
-        return Err(malformed("a list of Sec-WebSocket-Protocol or -Extensions is no text"));
+    for value in lists.iter().flat_map(|name| fields.get_all(name)) {
+        let Ok(list) = value.to_str() else {
+            return Err(malformed("a list of Sec-WebSocket-Protocol or -Extensions is no text"));
+        };
+        // Browsers have no other place for one; it would reach the upstream.
+        if list.contains(Kind::Token.prefix()) {
+            return Err(Reason::CredentialsTwice.into());
+        }
     }
     Ok(())
 }
@@ -235,5 +241,8 @@ mod tests {
             let refusal = check_websocket(&fields(rows)).expect_err("refused");
             assert_eq!(refusal.reason, Reason::RequestAmbiguous, "{rows:?}");
         }
+        let exposed = fields(&[KEY, VERSION, ("sec-websocket-protocol", "events.v1, pstn_abc")]);
+        let refusal = check_websocket(&exposed).expect_err("refused");
+        assert_eq!(refusal.reason, Reason::CredentialsTwice);
     }
 }

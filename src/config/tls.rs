@@ -16,7 +16,6 @@ impl Reading {
                 keys.len()
             ));
         }
-        let handshake_timeout = self.milliseconds("handshake_timeout_ms");
         let http2 = self.parsed("http2", "true or false", true);
         let client_certificates = self.client_certificates();
         let client_ca_file = self.file("tls_client_ca_file");
@@ -53,7 +52,6 @@ impl Reading {
             client_ca_file,
             client_crl_file,
             http2,
-            handshake_timeout,
         })
     }
 

@@ -10,6 +10,7 @@ use super::client::Client;
 use super::eventually;
 use super::held::Held;
 use super::link::Link;
+use super::metrics::value_now;
 use super::process::{Process, postern};
 
 /// The organisation that every test's store begins with.
@@ -102,13 +103,9 @@ impl Postern {
         client(self.admin_address, None)
     }
 
-    /// Returns the value of a series of the metrics, as it is written there; 0 when it is not there.
-    pub(crate) fn metric(&self, series: &str) -> f64 {
-        let text = String::from_utf8(self.operator().get("/metrics").body).expect("a text");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+    /// Returns the value that a series has now.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        value_now(&self.operator(), name, labels)
     }
 
     /// Waits until a series of the metrics has a value.
@@ -119,7 +116,7 @@ impl Postern {
     /// Waits until no request is under way.
     pub(crate) fn wait_until_idle(&self) {
         eventually("the end of all requests", || {
-            (self.metric("postern_requests_in_flight") == 0.0).then_some(())
+            (self.metric("postern_requests_in_flight", &[]) == 0.0).then_some(())
         });
     }
 

@@ -12,23 +12,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-/// An authority that vouches for names.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM and the former as octets too.
-pub(crate) struct Certificate {
-    pub(crate) pem: String,
-    pub(crate) key: String,
-    pub(crate) octets: Vec<u8>,
-}
+use super::tls::Authority;
 
 /// How an orchestrator is to be spoken to.
 pub(crate) enum Speech<'a> {
@@ -61,59 +53,12 @@ struct Shared {
     held: Semaphore,
 }
 
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut parameters = CertificateParams::new(Vec::new()).expect("no names are needed");
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(parameters, key).expect("a certificate"))
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    pub(crate) fn certify(&self, name: &str) -> Certificate {
-        let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
-        Certificate {
-            pem: certificate.pem(),
-            key: key.serialize_pem(),
-            octets: certificate.der().to_vec(),
-        }
-    }
-
-    fn server(&self, protocols: &[&str], callers: Option<&Self>) -> TlsAcceptor {
-        let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-        let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        let config = config.expect("TLS 1.2 and 1.3");
-        let config = match callers {
-            None => config.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.0.der().clone()).expect("an authority");
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                config.with_client_cert_verifier(verifier.expect("it has an authority"))
-            }
-        };
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = config.with_single_cert(vec![certificate.der().clone()], key);
-        let mut config = config.expect("they belong together");
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
-
 impl Secure {
     /// Starts it. It serves until its process ends.
     pub(crate) fn start(speech: &Speech<'_>) -> Self {
         let (streams, acceptor) = match speech {
             Speech::Cleartext(streams) => (*streams, None),
-            Speech::Tls(authority, protocols, callers) => (100, Some(authority.server(protocols, *callers))),
+            Speech::Tls(authority, protocols, callers) => (100, Some(acceptor(authority, protocols, *callers))),
         };
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
@@ -139,6 +84,28 @@ impl Secure {
     pub(crate) fn release(&self, requests: usize) {
         self.shared.held.add_permits(requests);
     }
+}
+
+fn acceptor(authority: &Authority, protocols: &[&str], callers: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let config = config.expect("TLS 1.2 and 1.3");
+    let config = match callers {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            let root = CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("a certificate");
+            roots.add(root).expect("an authority");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(verifier.expect("it has an authority"))
+        }
+    };
+    let own = authority.issue(&["localhost"]);
+    let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).expect("a key");
+    let config = config.with_single_cert(vec![CertificateDer::from(own.der)], key);
+    let mut config = config.expect("they belong together");
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, streams: u32, shared: Arc<Shared>) {

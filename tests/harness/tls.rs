@@ -241,11 +241,16 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str]) -> String {
 
 /// Runs curl; returns the status of the answer, 0 when there was none.
 pub(crate) fn curl(arguments: &[&str]) -> u16 {
+    let told = curl_says(&[&["--write-out", "%{http_code}"], arguments].concat());
+    told.parse().expect("a status")
+}
+
+/// Runs curl; returns what it was asked to tell of an answer.
+pub(crate) fn curl_says(arguments: &[&str]) -> String {
     let mut command = Command::new("curl");
-    let told = ["--silent", "--show-error", "--max-time", "30", "--output", "/dev/null"];
-    command.args(told).args(["--write-out", "%{http_code}"]).args(arguments);
-    let printed = ended(command).stdout;
-    String::from_utf8_lossy(&printed).parse().expect("a status")
+    let quiet = ["--silent", "--show-error", "--max-time", "30", "--output", "/dev/null"];
+    command.args(quiet).args(arguments);
+    String::from_utf8_lossy(&ended(command).stdout).into_owned()
 }
 
 /// Reads whatever comes until the other side ends the connection.

@@ -11,7 +11,16 @@ use sha2::{Digest, Sha256};
 /// A scripted orchestrator. It serves until its process ends.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
+    kept: Arc<Kept>,
+}
+
+/// What has happened so far.
+#[derive(Default)]
+struct Kept {
+    received: Mutex<Vec<Received>>,
+    broken: Mutex<Vec<Vec<u8>>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
 }
 
 /// A request as it arrived.
@@ -22,6 +31,8 @@ pub(crate) struct Received {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) fields: Vec<(String, String)>,
+    /// Head and body as they came over the wire, when they are not longer than [`KEPT_BYTES_MAX`].
+    pub(crate) octets: Vec<u8>,
     /// The body, when it is not longer than [`KEPT_BYTES_MAX`].
     pub(crate) body: Vec<u8>,
     pub(crate) body_bytes: u64,
@@ -61,17 +72,20 @@ impl Upstream {
     pub(crate) fn start(reply: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let received = Arc::default();
-        let (reply, connections) = (Arc::new(reply), AtomicUsize::new(0));
-        let kept = Arc::clone(&received);
+        let (reply, kept) = (Arc::new(reply), Arc::<Kept>::default());
+        let shared = Arc::clone(&kept);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (reply, kept) = (Arc::clone(&reply), Arc::clone(&kept));
-                let connection = connections.fetch_add(1, Ordering::Relaxed);
-                std::thread::spawn(move || serve(stream, connection, &kept, &*reply));
+                let (reply, kept) = (Arc::clone(&reply), Arc::clone(&shared));
+                let connection = kept.connections.fetch_add(1, Ordering::SeqCst);
+                kept.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    serve(stream, connection, &kept, &*reply);
+                    kept.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, received }
+        Self { address, kept }
     }
 
     /// Starts an upstream that answers every request alike.
@@ -85,7 +99,22 @@ impl Upstream {
 
     /// Returns all requests that have arrived whole.
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().expect("no test holds it").clone()
+        self.kept.received.lock().expect("no test holds it").clone()
+    }
+
+    /// Returns the octets of each request that has begun and was broken off.
+    pub(crate) fn broken(&self) -> Vec<Vec<u8>> {
+        self.kept.broken.lock().expect("no test holds it").clone()
+    }
+
+    /// Counts the connections that have been made.
+    pub(crate) fn connections(&self) -> usize {
+        self.kept.connections.load(Ordering::SeqCst)
+    }
+
+    /// Counts the connections that neither side has ended.
+    pub(crate) fn open(&self) -> usize {
+        self.kept.open.load(Ordering::SeqCst)
     }
 
     /// Returns the one request that has arrived.
@@ -130,17 +159,19 @@ impl Received {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    connection: usize,
-    kept: &Mutex<Vec<Received>>,
-    reply: &(impl Fn(&Received) -> Reply + ?Sized),
-) {
+fn serve(stream: TcpStream, connection: usize, kept: &Kept, reply: &(impl Fn(&Received) -> Reply + ?Sized)) {
     let mut reader = BufReader::new(stream.try_clone().expect("a stream can be shared"));
     let mut writer = stream;
-    while let Some(mut received) = read_request(&mut reader) {
+    loop {
+        let mut received = Received::default();
+        if read_request(&mut reader, &mut received).is_none() {
+            if !received.octets.is_empty() {
+                kept.broken.lock().expect("no test holds it").push(received.octets);
+            }
+            return;
+        }
         received.connection = connection;
-        kept.lock().expect("no test holds it").push(received.clone());
+        kept.received.lock().expect("no test holds it").push(received.clone());
         match reply(&received) {
             Reply::Answer(status, fields, body) => {
                 if !answer(&mut writer, (status, &fields, &body), received.method == "HEAD") {
@@ -174,14 +205,14 @@ fn answer(
     writer.write_all(&[head.as_bytes(), body].concat()).is_ok()
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Received> {
-    let mut received = Received::default();
-    let line = read_line(reader)?;
+/// Reads a request; `None` when it breaks off, with what came of it.
+fn read_request(reader: &mut BufReader<TcpStream>, received: &mut Received) -> Option<()> {
+    let line = read_line(reader, received)?;
     let mut words = line.split(' ');
     received.method = words.next()?.to_owned();
     received.target = words.next()?.to_owned();
     loop {
-        let line = read_line(reader)?;
+        let line = read_line(reader, received)?;
         if line.is_empty() {
             break;
         }
@@ -196,18 +227,18 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Received> {
         .map(|length| length.parse().expect("a number"));
     if chunked {
         loop {
-            let size = u64::from_str_radix(read_line(reader)?.trim(), 16).ok()?;
-            take(reader, size, &mut received, &mut digest)?;
-            read_line(reader)?;
+            let size = u64::from_str_radix(read_line(reader, received)?.trim(), 16).ok()?;
+            take(reader, size, received, &mut digest)?;
+            read_line(reader, received)?;
             if size == 0 {
                 break;
             }
         }
     } else {
-        take(reader, length.unwrap_or(0), &mut received, &mut digest)?;
+        take(reader, length.unwrap_or(0), received, &mut digest)?;
     }
     received.body_sha256 = digest.finalize().into();
-    Some(received)
+    Some(())
 }
 
 fn take(reader: &mut impl Read, bytes: u64, received: &mut Received, digest: &mut Sha256) -> Option<()> {
@@ -219,6 +250,7 @@ fn take(reader: &mut impl Read, bytes: u64, received: &mut Received, digest: &mu
         digest.update(&buffer[..read]);
         if received.body_bytes < KEPT_BYTES_MAX {
             received.body.extend_from_slice(&buffer[..read]);
+            received.octets.extend_from_slice(&buffer[..read]);
         }
         received.body_bytes += read as u64;
         left -= read as u64;
@@ -226,8 +258,12 @@ fn take(reader: &mut impl Read, bytes: u64, received: &mut Received, digest: &mu
     Some(())
 }
 
-fn read_line(reader: &mut impl BufRead) -> Option<String> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    Some(line.trim_end_matches(['\r', '\n']).to_owned())
+fn read_line(reader: &mut impl BufRead, received: &mut Received) -> Option<String> {
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
+    if received.body_bytes < KEPT_BYTES_MAX {
+        received.octets.extend_from_slice(&line);
+    }
+    let whole = line.strip_suffix(b"\r\n")?;
+    Some(String::from_utf8_lossy(whole).into_owned())
 }

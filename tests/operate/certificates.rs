@@ -10,7 +10,7 @@ use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
 use crate::harness::postern::Postern;
 use crate::harness::process::run;
-use crate::harness::tls::{Authority, Issued, TlsClient, curl, read_until_end, s_client, write};
+use crate::harness::tls::{Authority, Issued, TlsClient, curl, curl_says, read_until_end, s_client, write};
 use crate::harness::upstream::Upstream;
 
 /// A Postern that speaks TLS with one certificate for its address.
@@ -52,17 +52,17 @@ impl Serving {
     }
 
     /// Waits until a series has a value: what ended a connection is counted just behind its end.
-    fn wait_for(&self, series: &str, value: u64) {
-        eventually(series, || (self.metric(series) == value).then_some(()));
+    fn wait_for(&self, series: Series, value: f64) {
+        eventually(series.0, || (self.metric(series) == value).then_some(()));
     }
 
-    fn metric(&self, series: &str) -> u64 {
-        let metrics = self.postern.operator().get("/metrics");
-        let text = String::from_utf8(metrics.body).expect("UTF-8");
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0, |value| value.trim().parse().expect("a number"))
+    fn metric(&self, (name, label, value): Series) -> f64 {
+        self.postern.metric(&format!("{name}{{{label}=\"{value}\"}}"))
     }
 }
+
+/// A metric with a label and its value.
+type Series = (&'static str, &'static str, &'static str);
 
 /// Flags for pairs of a certificate and a key.
 fn flags(pairs: &[(PathBuf, PathBuf)]) -> Vec<String> {
@@ -86,9 +86,11 @@ fn text(path: &Path) -> String {
 }
 
 const LIST: &str = "/orgs/acme/env-types";
-const FAILED: &str = "postern_tls_handshakes_total{result=\"failed\"}";
-const APPLIED: &str = "postern_certificate_reloads_total{result=\"applied\"}";
-const REFUSED: &str = "postern_certificate_reloads_total{result=\"refused\"}";
+const FAILED: Series = ("postern_tls_handshakes_total", "result", "failed");
+const TIMEOUT: Series = ("postern_tls_handshakes_total", "result", "timeout");
+const APPLIED: Series = ("postern_certificate_reloads_total", "result", "applied");
+const REFUSED: Series = ("postern_certificate_reloads_total", "result", "refused");
+const ENDS: Series = ("postern_certificate_expiry_seconds", "certificate", "127.0.0.1");
 
 #[test]
 fn tls_1_2_and_1_3_are_spoken_and_1_1_is_refused() {
@@ -103,7 +105,7 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_refused() {
     let old = ["-CAfile", &ca, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
     let told = s_client(address, &old);
     assert!(told.contains("SSL alert number"), "{told}");
-    serving.wait_for(FAILED, 1);
+    serving.wait_for(FAILED, 1.0);
     let told = s_client(address, &["-CAfile", &ca, "-tls1_3", "-alpn", "http/1.1"]);
     assert!(told.contains("ALPN protocol: http/1.1"), "{told}");
     let told = s_client(address, &["-CAfile", &ca, "-tls1_3", "-alpn", "http/1.1,h2"]);
@@ -115,9 +117,25 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_refused() {
 }
 
 #[test]
-fn a_caller_is_shown_the_certificate_of_the_host_it_names_and_must_stay_with_its_names() {
-    let files = tempfile::tempdir().expect("a directory");
-    let authority = Authority::new();
+fn http_2_is_spoken_when_the_caller_offers_it_and_it_is_not_switched_off() {
+    for (flags, agreed, version) in [(&[][..], "h2", "2"), (&["--http2", "false"], "http/1.1", "1.1")] {
+        let serving = Serving::start(flags);
+        let told = s_client(serving.postern.address, &["-alpn", "h2,http/1.1"]);
+        assert!(told.contains(&format!("ALPN protocol: {agreed}")), "{told}");
+        let told = s_client(serving.postern.address, &["-alpn", "http/1.1"]);
+        assert!(told.contains("ALPN protocol: http/1.1"), "{told}");
+        let told = s_client(serving.postern.address, &[]);
+        assert!(told.contains("No ALPN negotiated"), "{told}");
+        let ca = text(&write(serving.files.path(), "ca.pem", &serving.authority.pem()));
+        let url = format!("https://{}/.well-known/jwks.json", serving.postern.address);
+        let spoken = ["--write-out", "%{http_version}", "--http2", "--cacert", &ca, &url];
+        assert_eq!(curl_says(&spoken), version);
+        assert_eq!(curl(&["--http2", "--cacert", &ca, &url]), 200);
+    }
+}
+
+/// Starts a Postern with certificates for several hosts, the first for its address as well.
+fn with_several_certificates(authority: &Authority, files: &Path, upstream: &Upstream) -> Postern {
     let sets: [&[&str]; 3] = [
         &["first.example", "127.0.0.1"],
         &["Api.example", "other.example"],
@@ -125,16 +143,18 @@ fn a_caller_is_shown_the_certificate_of_the_host_it_names_and_must_stay_with_its
     ];
     let pairs: Vec<(PathBuf, PathBuf)> = (0..)
         .zip(sets)
-        .map(|(number, names)| {
-            authority
-                .issue(names)
-                .write(files.path(), &format!("certificate-{number}"))
-        })
+        .map(|(number, names)| authority.issue(names).write(files, &format!("certificate-{number}")))
         .collect();
-    let upstream = Upstream::answering(200, json!([]));
     let flags = flags(&pairs);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let postern = Postern::with(&upstream.url(), &flags);
+    Postern::with(&upstream.url(), &flags)
+}
+
+#[test]
+fn a_caller_is_shown_the_certificate_of_the_host_it_names_and_else_the_first() {
+    let files = tempfile::tempdir().expect("a directory");
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = with_several_certificates(&Authority::new(), files.path(), &upstream);
     for (name, expected) in [
         (Some("first.example"), "first.example"),
         (Some("api.example"), "Api.example"),
@@ -148,16 +168,36 @@ fn a_caller_is_shown_the_certificate_of_the_host_it_names_and_must_stay_with_its
         let told = s_client(postern.address, &named);
         assert!(told.contains(&format!("subject=CN = {expected}\n")), "{name:?}: {told}");
     }
+}
 
+#[test]
+fn requests_must_stay_with_the_names_of_the_certificate_that_was_shown() {
+    let files = tempfile::tempdir().expect("a directory");
+    let (authority, upstream) = (Authority::new(), Upstream::answering(200, json!([])));
+    let postern = with_several_certificates(&authority, files.path(), &upstream);
     let ca = text(&write(files.path(), "ca.pem", &authority.pem()));
     let port = postern.address.port();
-    let ask = |server: &str, host: &str| {
+    let ask_by = |version: &str, server: &str, host: &str| {
         let resolve = format!("{server}:{port}:127.0.0.1");
         let (url, field) = (
             format!("https://{server}:{port}/.well-known/jwks.json"),
             format!("Host: {host}"),
         );
-        curl(&["--cacert", &ca, "--resolve", &resolve, "--header", &field, &url])
+        curl(&[
+            version,
+            "--cacert",
+            &ca,
+            "--resolve",
+            &resolve,
+            "--header",
+            &field,
+            &url,
+        ])
+    };
+    let ask = |server: &str, host: &str| {
+        let statuses = ["--http1.1", "--http2"].map(|version| ask_by(version, server, host));
+        assert_eq!(statuses[0], statuses[1], "{server} {host}");
+        statuses[0]
     };
     assert_eq!(ask("api.example", "api.example"), 200);
     assert_eq!(ask("api.example", &format!("OTHER.example:{port}")), 200);
@@ -184,9 +224,8 @@ fn a_new_certificate_is_for_new_connections_and_open_ones_live_on() {
     let ask = || Request::new("GET", LIST).keeping_the_connection();
     open.try_send(ask()).expect("an answer").ok(200);
     let before = open.shown();
-    let ends = "postern_certificate_expiry_seconds{certificate=\"127.0.0.1\"}";
     // 4096-01-01 and 2100-01-01.
-    assert_eq!(serving.metric(ends), 67_090_118_400);
+    assert_eq!(serving.metric(ENDS), 67_090_118_400.0);
 
     let issued = serving.authority.issue_with(&["127.0.0.1"], |parameters| {
         parameters.not_after = rcgen::date_time_ymd(2100, 1, 1);
@@ -195,8 +234,8 @@ fn a_new_certificate_is_for_new_connections_and_open_ones_live_on() {
     eventually("the new certificate", || (serving.shown() == issued.der).then_some(()));
     assert_ne!(before, issued.der);
     open.try_send(ask()).expect("an answer").ok(200);
-    assert_eq!((serving.metric(APPLIED), serving.metric(REFUSED)), (1, 0));
-    assert_eq!(serving.metric(ends), 4_102_444_800);
+    assert_eq!((serving.metric(APPLIED), serving.metric(REFUSED)), (1.0, 0.0));
+    assert_eq!(serving.metric(ENDS), 4_102_444_800.0);
 }
 
 #[test]
@@ -220,14 +259,14 @@ fn many_swaps_under_load_fail_no_request() {
         let clients: Vec<_> = (0..3).map(|_| scope.spawn(client)).collect();
         for number in 1..=20 {
             serving.replace(&serving.authority.issue(&["127.0.0.1"]));
-            serving.wait_for(APPLIED, number);
+            serving.wait_for(APPLIED, f64::from(number));
         }
         done.store(true, Ordering::Relaxed);
         let answered = clients.into_iter().map(|client| client.join().expect("nothing failed"));
         answered.sum::<u64>()
     });
     assert!(answered > 60, "{answered}");
-    assert_eq!(serving.metric(FAILED), 0);
+    assert_eq!(serving.metric(FAILED), 0.0);
 }
 
 #[test]
@@ -297,11 +336,11 @@ fn a_replacement_that_cannot_be_used_is_told_once_and_the_old_certificate_stays(
     let refused = serving.metric(REFUSED);
     std::fs::remove_file(serving.files.path().join("server.pem")).expect("it is there");
     told("server.pem cannot be read");
-    serving.wait_for(REFUSED, refused + 1);
-    assert_eq!((serving.shown(), serving.metric(APPLIED)), (before, 0));
+    serving.wait_for(REFUSED, refused + 1.0);
+    assert_eq!((serving.shown(), serving.metric(APPLIED)), (before, 0.0));
     serving.replace(&good);
     eventually("the good one", || (serving.shown() == good.der).then_some(()));
-    assert_eq!(serving.metric(APPLIED), 1);
+    assert_eq!(serving.metric(APPLIED), 1.0);
 }
 
 #[test]
@@ -360,7 +399,7 @@ fn plain_http_where_tls_is_spoken_and_tls_where_plain_http_is_end_at_once() {
         .expect("it is written");
     // A record of type alert, RFC 8446 §5.1.
     assert_eq!(read_until_end(plain).first(), Some(&21));
-    serving.wait_for(FAILED, 1);
+    serving.wait_for(FAILED, 1.0);
     serving.administrator().get(LIST).ok(200);
 
     let upstream = Upstream::answering(200, json!([]));
@@ -375,6 +414,5 @@ fn a_handshake_that_does_not_come_to_an_end_is_cut_off() {
     let serving = Serving::start(&["--handshake-timeout-ms", "100"]);
     let silent = connect(serving.postern.address);
     assert_eq!(read_until_end(silent), b"");
-    let timeouts = "postern_tls_handshakes_total{result=\"timeout\"}";
-    serving.wait_for(timeouts, 1);
+    serving.wait_for(TIMEOUT, 1.0);
 }

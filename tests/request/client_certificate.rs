@@ -63,17 +63,11 @@ impl Asking {
         text(&self.files.path().join(name))
     }
 
-    /// Waits until a series has a value: what ended a connection is counted just behind its end.
-    fn wait_for(&self, series: &str, holds: impl Fn(u64) -> bool) {
-        eventually(series, || holds(self.metric(series)).then_some(()));
-    }
-
-    /// Returns the value of a series, 0 when it is not there.
-    fn metric(&self, series: &str) -> u64 {
-        let metrics = self.postern.operator().get("/metrics");
-        let text = String::from_utf8(metrics.body).expect("UTF-8");
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0, |value| value.trim().parse().expect("a number"))
+    /// Waits for a number of callers who were refused for their certificates: they are counted just behind their end.
+    fn wait_for_refused(&self, holds: impl Fn(f64) -> bool) {
+        let series = r#"postern_tls_handshakes_total{result="client-certificate"}"#;
+        let refused = || self.postern.metric(series);
+        eventually("the count of refused handshakes", || holds(refused()).then_some(()));
     }
 }
 
@@ -81,7 +75,6 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-const REFUSED: &str = "postern_tls_handshakes_total{result=\"client-certificate\"}";
 const LIST: &str = "/orgs/acme/env-types";
 
 #[test]
@@ -150,7 +143,7 @@ fn a_session_is_not_resumed_with_a_certificate_that_has_expired_since() {
         answer.is_err().then(|| assert!(connection.is_resumed()))
     });
     assert!(resumed > 1, "it was resumed while it was good");
-    asking.wait_for(REFUSED, |count| count > 0);
+    asking.wait_for_refused(|count| count > 0.0);
 }
 
 #[test]
@@ -160,10 +153,10 @@ fn who_must_have_a_certificate_comes_in_with_a_good_one_only() {
     asking.administrator(Some(&good)).get(LIST).ok(200);
     let foreign = Authority::new().issue(&["ci"]);
     let expired = asking.clients.issue_expired(&["ci"]);
-    for (bad, refused) in [(None, 1), (Some(&foreign), 2), (Some(&expired), 3)] {
+    for (bad, refused) in [(None, 1.0), (Some(&foreign), 2.0), (Some(&expired), 3.0)] {
         let answer = asking.administrator(bad).try_send(Request::new("GET", LIST));
         assert!(answer.is_err(), "{answer:?}");
-        asking.wait_for(REFUSED, |count| count == refused);
+        asking.wait_for_refused(|count| count == refused);
     }
 
     // As openssl and curl see it.
@@ -193,7 +186,7 @@ fn who_may_have_a_certificate_comes_in_without_one_and_not_with_a_bad_one() {
     let foreign = Authority::new().issue(&["ci"]);
     let answer = asking.administrator(Some(&foreign)).try_send(Request::new("GET", LIST));
     assert!(answer.is_err(), "{answer:?}");
-    asking.wait_for(REFUSED, |count| count == 1);
+    asking.wait_for_refused(|count| count == 1.0);
 }
 
 #[test]
@@ -214,7 +207,7 @@ fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so_even_for_a_sessi
     ask(&second).expect("an answer").ok(200);
     write(directory.path(), "revoked.pem", &asking.clients.revoking(&[1, 2]));
     eventually("the new list", || ask(&second).err());
-    asking.wait_for(REFUSED, |count| count >= 2);
+    asking.wait_for_refused(|count| count >= 2.0);
 
     // A list that is out of date is not taken: what it does not have may have been revoked since.
     write(
@@ -222,8 +215,8 @@ fn a_revoked_certificate_is_refused_as_soon_as_the_list_says_so_even_for_a_sessi
         "revoked.pem",
         &asking.clients.revoking_until(&[1], 2021),
     );
-    let refused = "postern_certificate_reloads_total{result=\"refused\"}";
-    asking.wait_for(refused, |count| count == 1);
+    let series = r#"postern_certificate_reloads_total{result="refused"}"#;
+    asking.postern.wait_for_metric(series, 1.0);
     assert!(ask(&asking.administrator(Some(&two))).is_err());
 }
 

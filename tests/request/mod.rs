@@ -7,6 +7,7 @@ mod authorize;
 mod client_certificate;
 mod deadlines;
 mod facts;
+mod faults;
 mod forward;
 mod front;
 mod http2;

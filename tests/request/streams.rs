@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::harness::caller::{Roles, ServiceUser};
 use crate::harness::client::{Client, Request, Streaming, connect};
 use crate::harness::eventually;
+use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, header_block};
 use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
 
@@ -111,6 +112,10 @@ fn assert_goes_on(live: &Live, stream: &mut Streaming) {
     assert_eq!(stream.chunk().as_deref(), Some(&b"data: x\n\n"[..]));
 }
 
+fn cut_count(postern: &Postern, reason: &str) -> f64 {
+    postern.metric("postern_streams_cut_total", &[("reason", reason)])
+}
+
 #[test]
 fn a_revoked_token_ends_the_answers_it_was_used_for_and_no_others() {
     let live = Live::start(EVENTS);
@@ -133,12 +138,41 @@ fn a_revoked_token_ends_the_answers_it_was_used_for_and_no_others() {
         (&json!(false), &json!(200)),
         "{line}"
     );
-    assert_eq!(
-        postern.metric(r#"postern_streams_cut_total{reason="token-unknown"}"#),
-        2.0
-    );
-    assert_eq!(postern.metric("postern_requests_in_flight"), 2.0);
+    assert_eq!(cut_count(&postern, "token-unknown"), 2.0);
+    assert_eq!(postern.metric("postern_requests_in_flight", &[]), 2.0);
     drop(others);
+    live.wait_until_open(0);
+    postern.wait_until_idle();
+}
+
+#[test]
+fn over_http2_a_revoked_token_resets_its_stream_and_no_other_of_the_connection() {
+    let live = Live::start(EVENTS);
+    let postern = Postern::with(&live.upstream.url(), &["--http2-cleartext", "true"]);
+    let (revoked, other) = (developer(&postern), developer(&postern));
+    let mut frames = Frames::begin(postern.address);
+    for (stream, token) in [(1, &revoked.token), (3, &other.token)] {
+        let bearer = format!("Bearer {token}");
+        let head = header_block(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", LOGS),
+            (":authority", "a"),
+            ("authorization", &bearer),
+        ]);
+        assert!(frames.send(HEADERS, END_HEADERS | END_STREAM, stream, &head));
+    }
+    live.wait_until_open(2);
+    let path = format!("/users/{}/tokens/first", revoked.id);
+    postern.administrator().delete(&path).ok(204);
+    let since = Instant::now();
+    frames.read_until(RST_STREAM, 1).expect("its stream is reset");
+    assert!(since.elapsed() < CUT_TIME_MAX, "it took {:?}", since.elapsed());
+    live.wait_until_open(1);
+    live.produce();
+    let event = frames.read_until(DATA, 3).expect("the other goes on");
+    assert_eq!(event.payload, b"data: x\n\n");
+    drop(frames);
     live.wait_until_open(0);
     postern.wait_until_idle();
 }
@@ -240,7 +274,7 @@ fn an_upload_is_refused_when_the_role_for_it_is_taken_away() {
     stream.write_all(&ci.client.octets(request)).expect("it takes requests");
     stream.write_all(&[b'x'; 1000]).expect("it takes a part");
     eventually("the upload", || {
-        (postern.metric("postern_requests_in_flight") == 1.0).then_some(())
+        (postern.metric("postern_requests_in_flight", &[]) == 1.0).then_some(())
     });
     administrator
         .patch(&format!("/orgs/acme/users/{}", ci.id), json!({"role": "orgViewer"}))
@@ -272,10 +306,7 @@ fn the_answer_to_a_change_that_was_sent_whole_is_passed_on_though_its_token_is_r
     answer.send(()).expect("it waits");
     assert_eq!(Streaming::read(stream).whole().ok(200), json!({"done": true}));
     postern.wait_until_idle();
-    assert_eq!(
-        postern.metric(r#"postern_streams_cut_total{reason="token-unknown"}"#),
-        0.0
-    );
+    assert_eq!(cut_count(&postern, "token-unknown"), 0.0);
 }
 
 #[test]

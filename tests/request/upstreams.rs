@@ -13,7 +13,8 @@ use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
 use crate::harness::link::Link;
 use crate::harness::postern::{Postern, UPSTREAM_CREDENTIAL};
-use crate::harness::secure::{Authority, Secure, Speech};
+use crate::harness::secure::{Secure, Speech};
+use crate::harness::tls::Authority;
 use crate::harness::upstream::{Reply, Upstream};
 
 const ENV_TYPES: &str = "/orgs/acme/env-types";
@@ -307,10 +308,10 @@ fn an_orchestrator_that_asks_for_a_certificate_is_shown_ours_and_the_new_one_whe
     let file = |name: &str| directory.path().join(name).display().to_string();
     let (ca, chain, key) = (file("ca.pem"), file("chain.pem"), file("key.pem"));
     let write = |path: &str, text: &str| std::fs::write(path, text).expect("it is written");
-    let (first, second) = (callers.certify("edge-1"), callers.certify("edge-1"));
+    let (first, second) = (callers.issue(&["edge-1"]), callers.issue(&["edge-1"]));
     write(&ca, &servers.pem());
     write(&chain, &first.pem);
-    write(&key, &first.key);
+    write(&key, &first.key_pem);
     let url = format!("https://localhost:{}", upstream.address.port());
     let flags = ["--upstream-ca-file", &ca, "--upstream-client-certificate-file", &chain];
     let flags = [
@@ -324,17 +325,17 @@ fn an_orchestrator_that_asks_for_a_certificate_is_shown_ours_and_the_new_one_whe
         administrator.get(ENV_TYPES).ok(200);
         upstream.seen().last().and_then(|seen| seen.certificate.clone())
     };
-    assert_eq!(shown(), Some(first.octets));
+    assert_eq!(shown(), Some(first.der));
     // Half of the change: the old pair stays.
     write(&chain, &second.pem);
     postern.wait_for_metric("postern_upstream_credential_reloads_total{result=\"failed\"}", 1.0);
     administrator.get(ENV_TYPES).ok(200);
-    write(&key, &second.key);
+    write(&key, &second.key_pem);
     postern.wait_for_metric("postern_upstream_credential_reloads_total{result=\"replaced\"}", 1.0);
     let fresh = Postern::with(&url, &flags);
     fresh.administrator().get(ENV_TYPES).ok(200);
     let last = upstream.seen().last().and_then(|seen| seen.certificate.clone());
-    assert_eq!(last, Some(second.octets));
+    assert_eq!(last, Some(second.der));
     let without = Postern::with(&url, &["--upstream-ca-file", &ca]);
     let answer = without.administrator().get(ENV_TYPES);
     assert!(matches!(answer.status, 502), "{}", answer.shown());

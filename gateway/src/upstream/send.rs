@@ -25,8 +25,8 @@ use crate::refusal::{Reason, Refusal};
 pub(crate) struct Sending<'s> {
     /// How its upload goes on, if it is one.
     pub(crate) progress: Option<&'s Progress>,
-    /// Makes the same request once more, without a body.
-    pub(crate) again: &'s dyn Fn() -> Result<Request<RequestBody>, Refusal>,
+    /// Makes the same request once more, without a body. `None`: it is never sent again once it may have been seen.
+    pub(crate) again: Option<&'s dyn Fn() -> Result<Request<RequestBody>, Refusal>>,
 }
 
 impl Pool {
@@ -48,7 +48,7 @@ impl Pool {
             Ok(answered) => Ok(answered),
             // In a box of its own, as all that is rare: requests should not carry the room that it needs.
             Err(failure) => {
-                Box::pin(self.send_again(endpoint, failure, wait, repeatable.then_some(sending.again))).await
+                Box::pin(self.send_again(endpoint, failure, wait, sending.again.filter(|_| repeatable))).await
             }
         }
     }
@@ -66,7 +66,7 @@ impl Pool {
         let request = |body| own_request(&self.upstream, &method, path, body);
         let sending = Sending {
             progress: None,
-            again: &|| request(RequestBody::empty()),
+            again: Some(&|| request(RequestBody::empty())),
         };
         self.send(request(body)?, sending).await
     }

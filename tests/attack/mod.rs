@@ -1,0 +1,24 @@
+//! What nobody sends by mistake: octets on a socket, and what the orchestrator gets of them.
+//!
+//! Each test is a table. A row is a name, octets, and how they must end: refused for a reason, forwarded as exactly one
+//! canonical request, or broken off. Whatever the row, in whatever pieces its octets come, [`stand`] checks that nothing
+//! else reaches the orchestrator, that what does is what was decided on, and that each answer is logged and counted once.
+//!
+//! # Layout
+//! - [`rows`], [`canonical`], [`stand`]: what an attack is, what may come of it, and the gateway under attack.
+//! - [`framing`], [`bodies`]: where a request ends.
+//! - [`fields`], [`host`], [`target`], [`methods`], [`credentials`]: what it says.
+//! - [`slow`], [`connections`]: what it holds on to.
+
+mod bodies;
+mod canonical;
+mod connections;
+mod credentials;
+mod fields;
+mod framing;
+mod host;
+mod methods;
+mod rows;
+mod slow;
+mod stand;
+mod target;
