@@ -1,8 +1,9 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client;
 use crate::config::{ADMIN, GATEWAY, Given, SERVE};
@@ -39,10 +40,44 @@ pub(crate) enum Command {
     ///
     /// Example: `postern admin --data /var/lib/postern --admin-listen 10.0.0.5:8081`
     Admin(Given<ADMIN>),
+    /// Show every key of the configuration, or check a file
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
     #[command(flatten)]
     Client(Box<client::Command>),
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a file with every key, its unit and its default
+    Example,
+    /// Check a file, and the files that it names, as a start or SIGHUP would; all errors are told, exit code 64
+    Check(CheckArgs),
+}
+
+/// Options of `postern config check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// File to check
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Command that would use it
+    #[arg(long = "for", value_name = "COMMAND", default_value = "serve")]
+    pub(crate) command: For,
+}
+
+/// Commands that have a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum For {
+    /// `postern serve`
+    Serve,
+    /// `postern gateway`
+    Gateway,
+    /// `postern admin`
+    Admin,
 }
 
 /// Options of `postern demo`.
@@ -64,7 +99,7 @@ pub(crate) struct SandboxArgs {
     pub(crate) org: String,
     /// File with the credential that it demands; it must hold one line
     #[arg(long, value_name = "FILE")]
-    pub(crate) credential_file: std::path::PathBuf,
+    pub(crate) credential_file: PathBuf,
     /// Deletions of apps and environments answer 202, and the object is gone after this many further requests for it
     #[arg(long, value_name = "N")]
     pub(crate) slow_deletions: Option<u32>,

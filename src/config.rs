@@ -1,13 +1,14 @@
 //! Configuration: one TOML file, each key also a flag and a `POSTERN_…` variable; flags win over variables, variables over
 //! the file. All errors are reported at once.
 //!
-//! [`keys`] is the single list of keys.
+//! [`keys`] is the single list of keys; [`example`] writes it down as a file.
 
+mod example;
 mod keys;
 mod tls;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,17 @@ use std::time::Duration;
 
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
+use gateway::Sharing;
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
-use gateway::settings::{AccessLog, Hosts, Limits};
+use gateway::settings::{AccessLog, Hosts, Limits, is_never_forwarded};
 use gateway::tls::TlsSettings;
 use gateway::upstream::Upstream;
 use http::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub(crate) use example::example;
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
 pub(crate) use upstream::UpstreamConfig;
 
@@ -35,6 +38,7 @@ pub(crate) struct Given<const COMMAND: u8>(BTreeMap<String, String>);
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) listen: SocketAddr,
+    pub(crate) sharing: Sharing,
     pub(crate) upstream: UpstreamConfig,
     pub(crate) name: String,
     pub(crate) workers: usize,
@@ -58,13 +62,22 @@ pub(crate) struct Reading {
     errors: Vec<String>,
 }
 
+/// Keys whose values differ between two readings.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Those that can be put in force while Postern runs.
+    pub(crate) applicable: Vec<String>,
+    /// Those that cannot.
+    pub(crate) need_restart: Vec<String>,
+}
+
 /// All that is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n{}", .0.iter().map(|error| format!("  - {error}")).collect::<Vec<_>>().join("\n"))]
 pub(crate) struct ConfigErrors(pub(crate) Vec<String>);
 
 /// An operation that the operator adds to the catalogue: `[[operations]]` of the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OperationEntry {
     method: String,
@@ -128,6 +141,11 @@ impl<const COMMAND: u8> clap::Args for Given<COMMAND> {
 }
 
 impl<const COMMAND: u8> Given<COMMAND> {
+    /// Returns what a file holds, and nothing else.
+    pub(crate) fn of_file(path: String) -> Self {
+        Self(BTreeMap::from([(CONFIG.to_owned(), path)]))
+    }
+
     /// Returns these values with others in their place.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_owned(), value.into());
@@ -175,6 +193,27 @@ impl Reading {
     pub(crate) fn log(&self) {
         let values = self.values.iter().map(|(name, value)| format!("{name}={value}"));
         tracing::info!(config = %values.collect::<Vec<_>>().join(" "), operations = self.operations.len(), "configuration in force");
+    }
+
+    /// Returns the keys that have changed since an earlier reading, and `operations` if those have.
+    pub(crate) fn changes_since(&self, before: &Self) -> Changes {
+        let names = self.values.keys().chain(before.values.keys());
+        let names: BTreeSet<&String> = names.collect();
+        let mut changes = Changes::default();
+        for name in names {
+            if self.values.get(name) == before.values.get(name) {
+                continue;
+            }
+            if keys::needs_restart(name) {
+                changes.need_restart.push(name.clone());
+            } else {
+                changes.applicable.push(name.clone());
+            }
+        }
+        if self.operations != before.operations {
+            changes.applicable.push("operations".to_owned());
+        }
+        changes
     }
 
     pub(crate) fn text(&mut self, name: &str) -> String {
@@ -242,6 +281,11 @@ impl Reading {
         };
         Edge {
             listen: self.address("listen"),
+            sharing: if self.parsed("listen_share", "true or false", false) {
+                Sharing::Shared
+            } else {
+                Sharing::Alone
+            },
             upstream,
             name: self.text("name"),
             workers,
@@ -350,6 +394,9 @@ impl Reading {
         let mut names = Vec::new();
         for name in list(&self.text("forwarded_fields")) {
             match HeaderName::try_from(&name) {
+                Ok(name) if is_never_forwarded(&name) => self
+                    .errors
+                    .push(format!("forwarded_fields: the field {name} is never forwarded")),
                 Ok(name) => names.push(name),
                 Err(_invalid) => self
                     .errors
@@ -460,110 +507,4 @@ fn scalar(value: &toml::Value) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn errors(given: Given<SERVE>) -> Vec<String> {
-        let mut reading = given.read();
-        reading.edge();
-        reading.address("admin_listen");
-        reading.org();
-        reading.finish().err().map_or_else(Vec::new, |errors| errors.0)
-    }
-
-    fn file(text: &str) -> (tempfile::NamedTempFile, Given<SERVE>) {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), text).expect("written");
-        let given = Given::default().with(CONFIG, file.path().display().to_string());
-        (file, given)
-    }
-
-    #[test]
-    fn all_errors_are_told_at_once() {
-        let (_file, given) = file(
-            "listen = \"nonsense\"\nunknown = 1\nworkers = \"many\"\n[[operations]]\nmethod=\"get\"\npath=\"/x\"\nid=\"x\"\npermission=\"x.read\"\n",
-        );
-        let given = given.with("org", "Not An Org").with("upstream", "ftp://x");
-        let errors = errors(given);
-        for part in [
-            "unknown key unknown",
-            "listen",
-            "workers",
-            "ftp://x",
-            "org",
-            "upper-case",
-        ] {
-            assert!(errors.iter().any(|error| error.contains(part)), "{part} in {errors:?}");
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let (_file, given) = file("listen = \"127.0.0.1:1\"\nworkers = 3\nhosts = [\"A.example\", \"b.example\"]\n");
-        let given = given
-            .with("listen", "127.0.0.1:2")
-            .with("upstream", "http://127.0.0.1:9");
-        let mut reading = given.read();
-        let edge = reading.edge();
-        reading.finish().expect("no errors");
-        assert_eq!(edge.listen.port(), 2);
-        assert_eq!(edge.workers, 3);
-        assert_eq!(
-            edge.hosts,
-            Hosts::These(vec!["a.example".to_owned(), "b.example".to_owned()])
-        );
-        assert_eq!(edge.limits, Limits::default());
-    }
-
-    #[test]
-    fn an_operator_can_add_operations_and_public_paths() {
-        let (_file, given) = file(
-            "[[operations]]\nmethod = \"POST\"\npath = \"/auth/device\"\nid = \"deviceLogin\"\npublic = true\n\
-             [[operations]]\nmethod = \"GET\"\npath = \"/orgs/{orgId}/action-pipelines\"\nid = \"listActionPipelines\"\npermission = \"pipeline.read\"\n",
-        );
-        let mut reading = given.with("upstream", "http://127.0.0.1:9").read();
-        let edge = reading.edge();
-        reading.finish().expect("no errors");
-        assert!(
-            edge.catalogue
-                .identify("POST", "/auth/device")
-                .expect("known")
-                .operation
-                .public
-        );
-        let added = edge
-            .catalogue
-            .identify("GET", "/orgs/my-org/action-pipelines")
-            .expect("known");
-        assert_eq!(
-            (added.operation.permission.as_str(), added.operation.public),
-            ("pipeline.read", false)
-        );
-    }
-
-    #[test]
-    fn an_upgrade_is_refused_where_requests_could_be_hidden_in_it() {
-        let operation = |method: &str, upgrade: &str| {
-            let (_file, given) = file(&format!(
-                "[[operations]]\nmethod = \"{method}\"\npath = \"/orgs/{{orgId}}/live\"\nid = \"events\"\n\
-                 permission = \"env.logs.read\"\nupgrade = {upgrade}\n",
-            ));
-            errors(given.with("upstream", "http://127.0.0.1:9"))
-        };
-        assert_eq!(operation("GET", r#"["WebSocket", "spdy/3.1"]"#), [""; 0]);
-        for (method, upgrade) in [
-            ("POST", r#"["websocket"]"#),
-            ("GET", r#"["websocket", "h2c"]"#),
-            ("GET", r#"["TLS/1.3"]"#),
-            ("GET", r#"["HTTP/2.0"]"#),
-            ("GET", r#"["web socket"]"#),
-            ("GET", r#"[""]"#),
-        ] {
-            let errors = operation(method, upgrade);
-            assert!(
-                matches!(&errors[..], [error] if error.contains("upgrade")),
-                "{method} {upgrade}: {errors:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -71,6 +71,7 @@ pub struct Admin {
     store: Arc<Store>,
     gateways: Arc<Gateways>,
     feeds: Arc<Feeds>,
+    permissions: Arc<api::permissions::Permissions>,
     router: Router,
     bootstrapped: bool,
     _directory: DataDirectory,
@@ -121,6 +122,11 @@ impl Admin {
         counts.map_err(|error| Unavailable(Box::new(error)))
     }
 
+    /// Puts another catalogue in the place of the one in [`Settings`], for permissions that are told from now on.
+    pub fn replace_catalogue(&self, catalogue: Arc<Catalogue>) {
+        self.permissions.replace_catalogue(catalogue);
+    }
+
     /// Ends all feeds, waits for running transactions and closes the store. Requests that come later fail.
     pub async fn close(&self) {
         self.feeds.close().await;
@@ -144,12 +150,14 @@ impl Admin {
             gateways: Arc::clone(&gateways),
             feeds: Arc::clone(&feeds),
         };
+        let permissions = api::permissions::Permissions::new(settings.catalogue, settings.decide);
+        let permissions = Arc::new(permissions);
         let api = api::Api {
             store: Arc::clone(&store),
             clock: settings.clock.clone(),
             random: settings.random,
             roles,
-            permissions: Arc::new(api::permissions::Permissions::new(settings.catalogue, settings.decide)),
+            permissions: Arc::clone(&permissions),
         };
         let trust = Arc::new(Trust {
             credential,
@@ -166,6 +174,7 @@ impl Admin {
             store,
             gateways,
             feeds,
+            permissions,
             router,
             bootstrapped,
             _directory: directory,

@@ -1,20 +1,18 @@
-//! Accept: listeners and connections, and how they end.
+//! Accept: connections, and how they end.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout_at};
 
+use crate::listeners::waiting;
 use crate::metrics::Unserved;
 use crate::protocol::converse;
 use crate::sources::Place;
-use crate::worker::Worker;
+use crate::worker::{Current, Worker};
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +23,8 @@ pub(crate) enum Phase {
     Drain(tokio::time::Instant),
 }
 
-/// Binds one listener for each worker to one address, so that the kernel spreads connections over them.
-///
-/// # Errors
-/// When the address is in use or cannot be bound.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    // SO_REUSEPORT would let us share the port with another gateway of the same user without a word, so the address is
-    // first tried without it.
-    let alone = socket(address)?;
-    alone.bind(&address.into())?;
-    let address = alone.local_addr()?.as_socket().unwrap_or(address);
-    drop(alone);
-    (0..workers.max(1)).map(|_| listen(address)).collect()
-}
-
 /// Takes connections and serves them until told to drain, and then until they have ended or the time is up.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+pub(crate) async fn accept(current: Current, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
@@ -48,21 +32,23 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase:
     // One permit for each connection that this worker could have, so that their end can be waited for.
     let ended = Arc::new(Semaphore::new(OWN_CONNECTIONS_MAX as usize));
     let mut drained = phase.clone();
+    let phases = phase.clone();
+    let take = |(stream, peer)| {
+        let worker = current.get();
+        let limits = &worker.shared.settings.limits;
+        let place = worker.shared.sources.enter(limits.connections_max);
+        match (place, Arc::clone(&ended).try_acquire_owned()) {
+            (Ok(place), Ok(running)) => {
+                let connection = connection(current.clone(), (stream, peer), phases.clone(), (place, running));
+                tokio::task::spawn_local(connection);
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => shed(&worker, &stream),
+        }
+    };
     let serving = async {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let limits = &worker.shared.settings.limits;
-                    let place = worker.shared.sources.enter(limits.connections_max);
-                    match (place, Arc::clone(&ended).try_acquire_owned()) {
-                        (Ok(place), Ok(running)) => {
-                            let connection =
-                                connection(Rc::clone(&worker), (stream, peer), phase.clone(), (place, running));
-                            tokio::task::spawn_local(connection);
-                        }
-                        (Ok(_) | Err(_), Ok(_) | Err(_)) => shed(&worker, &stream),
-                    }
-                }
+                Ok(accepted) => take(accepted),
                 Err(error) => {
                     // Such as no more file descriptors: connections that end will free some.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -75,7 +61,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase:
         () = serving => {}
         _ = drained.wait_for(|phase| *phase != Phase::Serve) => {}
     }
-    drop(listener);
+    current.drain();
+    waiting(listener).into_iter().for_each(take);
     if let Phase::Drain(deadline) = *phase.borrow_and_update()
         && timeout_at(deadline, ended.acquire_many(OWN_CONNECTIONS_MAX))
             .await
@@ -86,12 +73,12 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, mut phase:
 }
 
 async fn connection(
-    worker: Rc<Worker>,
+    current: Current,
     (stream, peer): (TcpStream, SocketAddr),
     phase: watch::Receiver<Phase>,
     places: (Place, OwnedSemaphorePermit),
 ) {
-    if let Err(error) = converse(worker, (stream, peer), phase, places).await {
+    if let Err(error) = converse(current, (stream, peer), phase, places).await {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
 }
@@ -113,21 +100,3 @@ const SHED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 const OWN_CONNECTIONS_MAX: u32 = 1 << 24;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Connections that the kernel keeps for us while we take others.
-const BACKLOG: i32 = 1024;
-
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket(address)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}

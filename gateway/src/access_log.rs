@@ -1,13 +1,14 @@
 //! The access log: one JSON line for each request, written by a thread of its own.
 //!
-//! Workers put records into a bounded queue and never wait: what the writer cannot keep up with is dropped and counted.
-//! Nothing here decides anything; a record is written to until the request ends and read by the log alone.
+//! Workers put records into a bounded queue and never wait: what the writer cannot keep up with, or cannot write, is
+//! dropped and counted. Nothing here decides anything; a record is written to until the request ends and read by the log alone.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,12 @@ use crate::settings::AccessLog;
 
 /// Records on their way to the writer.
 pub(crate) struct AccessQueue {
+    /// `None` when the log is off.
     records: Option<ArrayQueue<AccessRecord>>,
     ended: AtomicBool,
+    /// Whether the file is to be opened anew.
+    reopen: AtomicBool,
+    unwritten: AtomicU64,
 }
 
 /// What is known of a request when it ends.
@@ -57,10 +62,39 @@ pub(crate) struct Writer {
     thread: JoinHandle<()>,
 }
 
+/// Where lines go.
+enum Sink {
+    Stdout(io::Stdout),
+    File(File, PathBuf),
+}
+
 impl AccessQueue {
     /// Puts a record into the queue. `false` when it is full and the record is dropped.
     pub(crate) fn push(&self, record: AccessRecord) -> bool {
         self.records.as_ref().is_none_or(|records| records.push(record).is_ok())
+    }
+
+    /// Has the log's file opened anew before the next line: it may have been renamed.
+    pub(crate) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+    }
+
+    /// Counts the lines that the writer took and could not write.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    fn lost(&self, lines: u64) {
+        self.unwritten.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn new(records: Option<ArrayQueue<AccessRecord>>) -> Arc<Self> {
+        Arc::new(Self {
+            records,
+            ended: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
+            unwritten: AtomicU64::new(0),
+        })
     }
 }
 
@@ -70,23 +104,12 @@ impl Writer {
     /// # Errors
     /// When the file cannot be opened.
     pub(crate) fn start(log: &AccessLog) -> io::Result<(Arc<AccessQueue>, Option<Self>)> {
-        let sink: Box<dyn Write + Send> = match log {
-            AccessLog::Off => {
-                return Ok((
-                    Arc::new(AccessQueue {
-                        records: None,
-                        ended: AtomicBool::new(false),
-                    }),
-                    None,
-                ));
-            }
-            AccessLog::Stdout => Box::new(io::stdout()),
-            AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        let sink = match log {
+            AccessLog::Off => return Ok((AccessQueue::new(None), None)),
+            AccessLog::Stdout => Sink::Stdout(io::stdout()),
+            AccessLog::File(path) => Sink::File(open(path)?, path.clone()),
         };
-        let queue = Arc::new(AccessQueue {
-            records: Some(ArrayQueue::new(QUEUE_MAX)),
-            ended: AtomicBool::new(false),
-        });
+        let queue = AccessQueue::new(Some(ArrayQueue::new(QUEUE_MAX)));
         let writer_queue = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("postern-log".to_owned())
@@ -118,24 +141,118 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Longest path that is logged, in octets.
 const PATH_BYTES_MAX: usize = 512;
 
-fn write_all(queue: &AccessQueue, sink: Box<dyn Write + Send>) {
+/// Octets that are written at once, about.
+const BATCH_BYTES: usize = 64 * 1024;
+
+fn write_all(queue: &AccessQueue, mut sink: Sink) {
     let Some(records) = &queue.records else { return };
-    let mut sink = BufWriter::with_capacity(64 * 1024, sink);
+    let mut batch = Batch::default();
     let mut stamp = Stamp::default();
     loop {
         let ended = queue.ended.load(Ordering::Acquire);
-        let mut written = Ok(());
+        if queue.reopen.swap(false, Ordering::AcqRel) {
+            sink.reopen();
+        }
         while let Some(record) = records.pop() {
-            written = written.and_then(|()| write_line(&mut sink, &mut stamp, &record));
+            // Memory takes any line.
+            drop(write_line(&mut batch.text, &mut stamp, &record));
+            if batch.text.len() >= BATCH_BYTES {
+                queue.lost(batch.write_to(&mut sink));
+            }
         }
-        if let Err(error) = written.and_then(|()| sink.flush()) {
-            tracing::error!(%error, "the access log cannot be written");
-        }
+        queue.lost(batch.write_to(&mut sink));
         if ended {
             return;
         }
         std::thread::park_timeout(LOOK_PAUSE);
     }
+}
+
+/// Lines on their way to the disk, and how the last ones fared.
+#[derive(Default)]
+struct Batch {
+    text: Vec<u8>,
+    /// Whether the last line that was written lacks its end.
+    torn: bool,
+    failing: bool,
+}
+
+impl Batch {
+    /// Writes the lines out. Returns how many were lost: a sink that fails now may do well with the next batch.
+    fn write_to(&mut self, sink: &mut impl Write) -> u64 {
+        let mut text = std::mem::take(&mut self.text);
+        if text.is_empty() {
+            return 0;
+        }
+        // Ends the torn line, and is no line of this batch.
+        let prefix = usize::from(self.torn);
+        if self.torn {
+            text.insert(0, b'\n');
+        }
+        let (written, end) = write_some(sink, &text);
+        if let Some(last) = text[..written].last() {
+            self.torn = *last != b'\n';
+        }
+        match end {
+            Ok(()) if self.failing => tracing::info!("the access log can be written again"),
+            // Once for each outage: the log of the process may be on the same disk.
+            Err(error) if !self.failing => tracing::error!(%error, "the access log cannot be written"),
+            Ok(()) | Err(_) => {}
+        }
+        self.failing = written < text.len();
+        let lost = text[written.max(prefix)..]
+            .iter()
+            .filter(|octet| **octet == b'\n')
+            .count() as u64;
+        text.clear();
+        self.text = text;
+        lost
+    }
+}
+
+/// Writes as much as can be written.
+fn write_some(sink: &mut impl Write, text: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < text.len() {
+        match sink.write(&text[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, sink.flush())
+}
+
+impl Sink {
+    /// Opens the file anew; when that fails, what is open goes on being written.
+    fn reopen(&mut self) {
+        let Self::File(file, path) = self else { return };
+        match open(path) {
+            Ok(fresh) => *file = fresh,
+            Err(error) => tracing::error!(%error, path = %path.display(), "the access log cannot be opened anew"),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(octets),
+            Self::File(file, _) => file.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::File(file, _) => file.flush(),
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 #[derive(Serialize)]
@@ -236,5 +353,45 @@ mod tests {
         assert_eq!(stamp.of(1_000), "1970-01-01T00:00:01.000Z");
         assert_eq!(stamp.of(7), "1970-01-01T00:00:00.007Z");
         assert_eq!(stamp.of(1_795_514_487_962), "2026-11-24T10:01:27.962Z");
+    }
+
+    /// A disk that takes only so many octets.
+    struct Disk {
+        room: usize,
+        text: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            let taken = octets.len().min(self.room);
+            self.room -= taken;
+            self.text.extend_from_slice(&octets[..taken]);
+            if taken == 0 {
+                Err(io::ErrorKind::StorageFull.into())
+            } else {
+                Ok(taken)
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_counted_lines_and_no_line_joins_a_torn_one() {
+        let mut disk = Disk {
+            room: 10,
+            text: Vec::new(),
+        };
+        let mut batch = Batch::default();
+        batch.text.extend(b"line 1\nline 2\nline 3\n");
+        assert_eq!(batch.write_to(&mut disk), 2);
+        batch.text.extend(b"line 4\n");
+        assert_eq!(batch.write_to(&mut disk), 1);
+        disk.room = 100;
+        batch.text.extend(b"line 5\n");
+        assert_eq!(batch.write_to(&mut disk), 0);
+        assert_eq!(String::from_utf8_lossy(&disk.text), "line 1\nlin\nline 5\n");
     }
 }

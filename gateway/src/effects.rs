@@ -7,19 +7,21 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use feed::{EffectReport, ObjectEffect, Scope};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::body::RequestBody;
 use crate::cache::Cache;
 use crate::journal::{Journal, JournalError};
-use crate::upstream::Pool;
+use crate::upstream::{Pool, tend};
+use crate::worker::Shared;
 
 /// Something that a success of the orchestrator told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,7 @@ struct Message {
 /// Writes effects to the journal and delivers them, in the order of their arrival.
 pub(crate) struct Reporter {
     admin: Rc<Pool>,
-    orchestrator: Rc<Pool>,
+    orchestrator: RefCell<Rc<Pool>>,
     journal: RefCell<Journal<Happened>>,
     queue: RefCell<VecDeque<Queued>>,
     more: Notify,
@@ -97,15 +99,15 @@ impl Effects {
 }
 
 impl Reporter {
-    /// Opens the journal; what an earlier run left in it is delivered now.
+    /// Opens the journal in a directory; what an earlier run left in it is delivered now.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
-    pub(crate) fn open(journal: &Path, admin: Rc<Pool>, orchestrator: Rc<Pool>) -> Result<Rc<Self>, JournalError> {
-        let (journal, pending) = Journal::open(journal)?;
+    pub(crate) fn open(data: &Path, admin: Rc<Pool>, orchestrator: Rc<Pool>) -> Result<Rc<Self>, JournalError> {
+        let (journal, pending) = Journal::take(&data.join("effects-journal"))?;
         let reporter = Rc::new(Self {
             admin,
-            orchestrator,
+            orchestrator: RefCell::new(orchestrator),
             journal: RefCell::new(journal),
             queue: RefCell::default(),
             more: Notify::new(),
@@ -117,9 +119,26 @@ impl Reporter {
         Ok(reporter)
     }
 
+    /// Asks the orchestrator that is configured, whichever that becomes, and looks after it between requests.
+    pub(crate) async fn follow_orchestrator(self: Rc<Self>, mut configured: watch::Receiver<Arc<Shared>>) {
+        let mut version = configured.borrow().orchestrator_version;
+        let mut tending = tokio::task::spawn_local(tend(Rc::clone(&self.orchestrator.borrow())));
+        while configured.changed().await.is_ok() {
+            let shared = Arc::clone(&configured.borrow_and_update());
+            if shared.orchestrator_version != version {
+                version = shared.orchestrator_version;
+                let orchestrator = Pool::new(shared.settings.orchestrator.clone());
+                tending.abort();
+                tending = tokio::task::spawn_local(tend(Rc::clone(&orchestrator)));
+                self.orchestrator.replace(orchestrator);
+            }
+        }
+    }
+
     /// Runs until the workers are gone.
     pub(crate) async fn run(self: Rc<Self>, mut arrivals: Arrivals) {
         let delivering = tokio::task::spawn_local(Rc::clone(&self).deliver_all());
+        let adopting = tokio::task::spawn_local(Rc::clone(&self).adopt_all());
         while let Some(Message {
             happened,
             durable,
@@ -141,6 +160,23 @@ impl Reporter {
             self.take_up(id, happened, Some(confirmed));
         }
         delivering.abort();
+        adopting.abort();
+    }
+
+    /// Delivers what other processes on this directory have left, such as the one that an upgrade replaced.
+    async fn adopt_all(self: Rc<Self>) {
+        loop {
+            let adopted = self.journal.borrow_mut().adopt();
+            match adopted {
+                Ok(adopted) => {
+                    for (id, happened) in adopted {
+                        self.take_up(id, happened, None);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "effects that another process left cannot be taken over"),
+            }
+            sleep(ADOPT_PAUSE).await;
+        }
     }
 
     fn take_up(self: &Rc<Self>, id: String, happened: Happened, confirmed: Option<oneshot::Sender<u64>>) {
@@ -182,8 +218,8 @@ impl Reporter {
             if !self.watched.borrow().iter().any(|(watched, _)| *watched == id) {
                 return;
             }
-            let asked = self
-                .orchestrator
+            let orchestrator = Rc::clone(&self.orchestrator.borrow());
+            let asked = orchestrator
                 .fetch(Method::GET, &path, RequestBody::empty(), CONFIRMATION_BYTES_MAX)
                 .await;
             if asked.is_ok_and(|(status, _, _)| status == StatusCode::NOT_FOUND) {
@@ -277,4 +313,7 @@ const WATCH_PAUSE_MIN: Duration = Duration::from_millis(500);
 const WATCH_PAUSE_MAX: Duration = Duration::from_secs(60);
 const DELIVER_PAUSE_MIN: Duration = Duration::from_millis(100);
 const DELIVER_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often journals of processes that have ended are looked for.
+const ADOPT_PAUSE: Duration = Duration::from_secs(10);
+
 const CONFIRMATION_BYTES_MAX: usize = 1024 * 1024;

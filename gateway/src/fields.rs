@@ -149,7 +149,8 @@ fn is_forwarded(name: &str) -> bool {
     }
 }
 
-fn is_never_forwarded(name: &str) -> bool {
+/// Returns whether a field may never be forwarded, whatever is configured.
+pub(crate) fn is_never_forwarded(name: &str) -> bool {
     let identity = matches!(
         name,
         "from" | "x-token-hash" | "x-service-authorization" | "forwarded" | "cookie" | "x-real-ip"

@@ -61,16 +61,17 @@ impl Signer {
     pub fn open(path: &Path) -> Result<Self, KeyError> {
         let name = || path.display().to_string();
         let file = |source| KeyError::File { path: name(), source };
-        let document = match std::fs::read(path) {
-            Ok(document) => document,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let document =
-                    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_unspecified| KeyError::Random)?;
-                crate::files::create_private(path, document.as_ref()).map_err(file)?;
-                document.as_ref().to_vec()
+        if !path.exists() {
+            let document =
+                Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_unspecified| KeyError::Random)?;
+            match crate::files::create_private(path, document.as_ref()) {
+                Ok(()) => {}
+                // Another gateway on the directory was faster: its key is ours.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(file(error)),
             }
-            Err(error) => return Err(file(error)),
-        };
+        }
+        let document = std::fs::read(path).map_err(file)?;
         Self::from_pkcs8(&document).ok_or_else(|| KeyError::Content { path: name() })
     }
 
@@ -165,3 +166,22 @@ const REUSE_S: i64 = 50;
 
 /// Identities a worker keeps at most, about 1 KiB each.
 const IDENTITIES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_that_start_at_once_on_one_directory_have_one_key() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("identity-key");
+            let open = || Signer::open(&path).expect("it opens").verification_key().kid.clone();
+            let (first, second) = std::thread::scope(|scope| {
+                let (first, second) = (scope.spawn(open), scope.spawn(open));
+                (first.join().expect("it returns"), second.join().expect("it returns"))
+            });
+            assert_eq!(first, second);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! In the order in which a request meets them:
-//! - [`accept`]: listeners and connections.
+//! - [`listeners`], [`accept`]: sockets, and the connections that they take.
 //! - [`sources`]: how many connections there may be.
 //! - [`protocol`], [`socket`], [`front`]: from a connection to requests.
 //! - [`tls`]: their encryption, and the certificates of both ends.
@@ -20,7 +20,7 @@
 //! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
-//! - [`access_log`], [`metrics`]: what is told of it.
+//! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
 //! In the order in which a change meets them:
 //! - [`sync`]: following the feed.
@@ -53,11 +53,13 @@ mod forward;
 mod frames;
 mod journal;
 mod json_body;
+mod listeners;
 mod load;
 mod metrics;
 mod operation;
 mod protocol;
 mod request;
+mod request_counts;
 mod socket;
 mod sources;
 mod start;
@@ -69,5 +71,6 @@ mod upgrade;
 mod websocket;
 mod worker;
 
+pub use listeners::{Listeners, Sharing};
 pub use settings::Settings;
-pub use start::{Gateway, Listeners, NotReady, Running, StartError};
+pub use start::{Gateway, NotReady, Reconfiguration, Running, StartError};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use catalogue::Catalogue;
 use engine::Fault;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -14,18 +13,19 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tokio::sync::watch;
 
+use crate::access_log::AccessQueue;
 use crate::cache::Cache;
 use crate::frames::Kind;
 use crate::refusal::Reason;
+use crate::request_counts::AllRequests;
 use crate::sources::Sources;
 use crate::tls::ServerTls;
-use crate::upstream::Upstream;
+use crate::worker::Shared;
 
 /// What one worker counts. Only it writes; whoever reads the metrics adds the workers up.
 pub(crate) struct Counters {
-    /// By operation (one more than the catalogue has: unknown ones) and outcome.
-    requests: Box<[AtomicU64]>,
     decisions: Histogram,
     remembered: AtomicU64,
     faults: [AtomicU64; Fault::ALL.len()],
@@ -66,20 +66,20 @@ struct Histogram {
 
 /// All that the gateway tells of itself.
 pub(crate) struct GatewayMetrics {
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) requests: Arc<AllRequests>,
+    pub(crate) access_log: Arc<AccessQueue>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) clock: feed::Clock,
     pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) workers: Vec<Arc<Counters>>,
-    pub(crate) orchestrator: Upstream,
+    /// Where the orchestrator of the moment is found.
+    pub(crate) configured: watch::Receiver<Arc<Shared>>,
 }
 
 impl Counters {
-    pub(crate) fn new(catalogue: &Catalogue) -> Arc<Self> {
-        let slots = (catalogue.operations().len() + 1) * OUTCOMES;
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            requests: (0..slots).map(|_| AtomicU64::new(0)).collect(),
             decisions: Histogram::new(),
             remembered: AtomicU64::new(0),
             faults: [const { AtomicU64::new(0) }; Fault::ALL.len()],
@@ -90,15 +90,6 @@ impl Counters {
             unserved: [const { AtomicU64::new(0) }; Unserved::ALL.len()],
             floods: [const { AtomicU64::new(0) }; Kind::ALL.len()],
         })
-    }
-
-    /// Counts a request; `None` when no operation was identified.
-    pub(crate) fn request(&self, operation: Option<usize>, outcome: Outcome) {
-        let operations = self.requests.len() / OUTCOMES - 1;
-        add(
-            &self.requests[operation.unwrap_or(operations) * OUTCOMES + outcome.index()],
-            1,
-        );
     }
 
     pub(crate) fn decision(&self, took: Duration, remembered: bool) {
@@ -168,14 +159,16 @@ impl Outcome {
         }
     }
 
-    fn index(self) -> usize {
+    /// Returns its place among all, below [`OUTCOMES`].
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::Refused(reason) => reason as usize,
             Self::Forwarded(class) => Reason::COUNT + usize::from(class.clamp(1, 5)) - 1,
         }
     }
 
-    fn from_index(index: usize) -> Self {
+    /// Returns the outcome at a place.
+    pub(crate) fn from_index(index: usize) -> Self {
         match Reason::from_index(index) {
             Some(reason) => Self::Refused(reason),
             // Indices are below OUTCOMES, so the class fits.
@@ -223,7 +216,8 @@ impl Collector for GatewayMetrics {
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
         self.encode_cache(&mut encoder)?;
-        self.orchestrator.encode_metrics(&mut encoder)?;
+        let orchestrator = self.configured.borrow().settings.orchestrator.clone();
+        orchestrator.encode_metrics(&mut encoder)?;
         self.tls.as_ref().map_or(Ok(()), |tls| encode_tls(tls, &mut encoder))
     }
 }
@@ -232,23 +226,14 @@ impl GatewayMetrics {
     fn encode_requests(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
         let help = "Requests by operation, reason and class of the status code.";
         let mut family = encoder.encode_descriptor("postern_requests", help, None, MetricType::Counter)?;
-        for slot in 0..(self.catalogue.operations().len() + 1) * OUTCOMES {
-            let count = self.total(|worker| &worker.requests[slot]);
-            if count > 0 {
-                let outcome = Outcome::from_index(slot % OUTCOMES);
-                let operation = self
-                    .catalogue
-                    .operations()
-                    .get(slot / OUTCOMES)
-                    .map_or("unknown", |o| o.id.as_str());
-                let class = format!("{}xx", outcome.class());
-                let labels = [
-                    ("operation", operation),
-                    ("reason", outcome.reason()),
-                    ("status", class.as_str()),
-                ];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
+        for (operation, outcome, count) in self.requests.totals() {
+            let class = format!("{}xx", outcome.class());
+            let labels = [
+                ("operation", operation.as_str()),
+                ("reason", outcome.reason()),
+                ("status", class.as_str()),
+            ];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
@@ -315,9 +300,10 @@ impl GatewayMetrics {
             let count = self.total(|worker| &worker.faults[at]);
             ConstCounter::new(count).encode(family.encode_family(&[("fault", fault.name())])?)?;
         }
-        let help = "Access log lines that were dropped because the log could not keep up.";
+        let help = "Access log lines that were dropped because the log could not keep up or could not be written.";
         let family = encoder.encode_descriptor("postern_access_log_dropped", help, None, MetricType::Counter)?;
-        ConstCounter::new(self.total(|worker| &worker.log_dropped)).encode(family)
+        let dropped = self.total(|worker| &worker.log_dropped) + self.access_log.unwritten();
+        ConstCounter::new(dropped).encode(family)
     }
 
     fn encode_cache(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
@@ -361,7 +347,7 @@ const DECISION_BOUNDS_NS: [u64; 10] = [
 ];
 
 /// Ways in which a request can end: each reason, and an answer of each status class.
-const OUTCOMES: usize = Reason::COUNT + 5;
+pub(crate) const OUTCOMES: usize = Reason::COUNT + 5;
 
 /// Adds to a counter that only this thread writes: no locked instruction is needed.
 fn add(counter: &AtomicU64, count: u64) {

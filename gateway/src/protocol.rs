@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -30,7 +30,7 @@ use crate::sources::{Full, Place, Source};
 use crate::strict_stream::StrictStream;
 use crate::tls::{Handshake, TlsError};
 use crate::wire;
-use crate::worker::Worker;
+use crate::worker::{Current, Worker};
 
 /// Why a connection ended without being served, or early.
 #[derive(Debug, thiserror::Error)]
@@ -60,11 +60,13 @@ impl Ended {
 
 /// Serves the requests of a connection until it ends.
 pub(crate) async fn converse(
-    worker: Rc<Worker>,
+    current: Current,
     (stream, peer): (TcpStream, SocketAddr),
     phase: watch::Receiver<Phase>,
     places: (Place, OwnedSemaphorePermit),
 ) -> Result<(), Ended> {
+    // The settings that a connection begins with are its own to its end; each request has those of its moment.
+    let worker = current.get();
     let limits = worker.shared.settings.limits;
     stream.set_nodelay(true)?;
     let mut socket = Socket::new(stream, limits.send_timeout);
@@ -80,7 +82,7 @@ pub(crate) async fn converse(
     // Each in a box of its own: a connection carries the room of what it speaks, not of what it might have.
     let Some(tls) = worker.shared.tls.clone() else {
         let http2 = worker.shared.settings.http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
-        let served = Served::new(worker, arrived, None, phase);
+        let served = Served::new(current, arrived, None, phase);
         return if http2 {
             Box::pin(served.http2(socket)).await
         } else {
@@ -89,7 +91,7 @@ pub(crate) async fn converse(
     };
     let (stream, handshake) = Box::pin(tls.handshake(socket, until)).await?;
     let http2 = handshake.is_http2();
-    let served = Served::new(worker, arrived, Some(handshake), phase);
+    let served = Served::new(current, arrived, Some(handshake), phase);
     if http2 {
         Box::pin(served.http2(stream)).await
     } else {
@@ -152,22 +154,22 @@ async fn begins_http2(socket: &mut Socket, time_max: Duration) -> Result<bool, E
 
 /// A connection that is about to be served.
 struct Served {
-    worker: Rc<Worker>,
+    current: Current,
     connection: Rc<Connection>,
     phase: watch::Receiver<Phase>,
     limits: Limits,
 }
 
 impl Served {
-    fn new(worker: Rc<Worker>, arrived: Arrived, tls: Option<Handshake>, phase: watch::Receiver<Phase>) -> Self {
+    fn new(current: Current, arrived: Arrived, tls: Option<Handshake>, phase: watch::Receiver<Phase>) -> Self {
         let origin = Origin {
             address: arrived.address,
             source: arrived.source,
             secure: tls.is_some(),
         };
         Self {
-            limits: worker.shared.settings.limits,
-            worker,
+            limits: current.get().shared.settings.limits,
+            current,
             connection: Connection::new(origin, (arrived.fronted, tls), phase.clone(), arrived.places),
             phase,
         }
@@ -184,15 +186,20 @@ impl Served {
             fields_max: limits.fields_max,
         };
         let (stream, notes) = StrictStream::new(stream, wire_limits, limits.header_timeout);
-        let (worker, connection) = (Rc::clone(&self.worker), Rc::clone(&self.connection));
+        let (current, connection) = (self.current.clone(), Rc::clone(&self.connection));
         let service = service_fn(move |request| {
             // Before anything is awaited: the stream counts on it.
             let refused = notes.begin();
-            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+            let (current, connection) = (current.clone(), Rc::clone(&connection));
             let notes = Arc::clone(&notes);
             async move {
-                let response = serve(worker, connection, request, refused).await;
-                notes.answer(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+                let mut response = serve(current.get(), connection, request, refused).await;
+                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if current.is_draining() && !switches {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                notes.answer(switches);
                 Ok::<_, Infallible>(response)
             }
         });
@@ -204,7 +211,8 @@ impl Served {
             .timer(TokioTimer::new())
             .header_read_timeout(None);
         let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        self.drive(serving, |serving| serving.graceful_shutdown()).await
+        self.drive(serving, LAST_REQUEST, |serving| serving.graceful_shutdown())
+            .await
     }
 
     async fn http2<S>(self, stream: S) -> Result<(), Ended>
@@ -212,12 +220,12 @@ impl Served {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let limits = self.limits;
-        let counters = Arc::clone(&self.worker.counters);
+        let counters = Arc::clone(&self.current.get().counters);
         let source = Arc::clone(&self.connection.origin.source);
         let stream = CountedFrames::new(stream, source, Arc::clone(&counters));
-        let (worker, connection) = (Rc::clone(&self.worker), Rc::clone(&self.connection));
+        let (current, connection) = (self.current.clone(), Rc::clone(&self.connection));
         let service = service_fn(move |request| {
-            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+            let (worker, connection) = (current.get(), Rc::clone(&connection));
             async move { Ok::<_, Infallible>(serve(worker, connection, request, None).await) }
         });
         let fields_bytes_max = limits.fields_bytes_max + limits.target_bytes_max + limits.fields_max * FIELD_OVERHEAD;
@@ -235,7 +243,10 @@ impl Served {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         let serving = builder.serve_connection(TokioIo::new(stream), service);
-        let ended = self.drive(serving, |serving| serving.graceful_shutdown()).await;
+        // A caller that hears GOAWAY knows which of its requests are answered.
+        let ended = self
+            .drive(serving, Duration::ZERO, |serving| serving.graceful_shutdown())
+            .await;
         ended.inspect_err(|error| {
             if error.is_flood() {
                 counters.flood(Kind::Other);
@@ -243,8 +254,9 @@ impl Served {
         })
     }
 
-    /// Serves until the end: the caller's, the process's, or that of our patience.
-    async fn drive<C>(mut self, serving: C, finish: impl Fn(Pin<&mut C>)) -> Result<(), Ended>
+    /// Serves until the end: the caller's, the process's, or that of our patience. When the process ends, the connection is
+    /// kept for a moment longer, for a request that may be on its way.
+    async fn drive<C>(mut self, serving: C, last_request: Duration, finish: impl Fn(Pin<&mut C>)) -> Result<(), Ended>
     where
         C: Future<Output = hyper::Result<()>>,
     {
@@ -256,6 +268,9 @@ impl Served {
                 biased;
                 end = serving.as_mut() => return Ok(end?),
                 _ = self.phase.wait_for(|phase| *phase != Phase::Serve) => {
+                    if let Ok(end) = timeout(last_request, serving.as_mut()).await {
+                        return Ok(end?);
+                    }
                     finish(serving.as_mut());
                     return Ok(serving.await?);
                 }
@@ -286,6 +301,9 @@ impl<F: Future + 'static> Executor<F> for OnThisThread {
         tokio::task::spawn_local(async move { drop(future.await) });
     }
 }
+
+/// When told to stop: how long an HTTP/1.1 connection without a request is kept. The next answer says that it is closed.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Room for what is more than the limits, so that they are seen to be passed.
 const BUFFER_MARGIN: usize = 8 * 1024;

@@ -380,7 +380,7 @@ fn end(worker: &Worker, mut record: AccessRecord, status: u16, finished: Finishe
     if matches!(record.outcome, Outcome::Forwarded(_)) {
         record.outcome = Outcome::Forwarded(status / 100);
     }
-    worker.counters.request(
+    worker.requests.count(
         record.operation.as_ref().map(|operation| operation.index),
         record.outcome,
     );

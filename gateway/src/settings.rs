@@ -115,6 +115,12 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
+/// Returns whether a header field may never be forwarded, whatever is configured: it carries credentials or an identity, or
+/// belongs to one connection.
+pub fn is_never_forwarded(name: &HeaderName) -> bool {
+    crate::fields::is_never_forwarded(name.as_str())
+}
+
 impl Hosts {
     pub(crate) fn admit(&self, host: &str) -> bool {
         match self {

@@ -1,4 +1,5 @@
-//! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop.
+//! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop. In between, other
+//! settings may be put in force, whole.
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -22,19 +23,22 @@ use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
 use crate::limit::TokenAllowances;
+use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
+use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
 use crate::tls::{ServerTls, TlsFileError, Watcher};
-use crate::upstream::{Pool, tend};
-use crate::worker::{Shared, Worker};
+use crate::upstream::Pool;
+use crate::worker::{Current, Shared, Worker};
 
 /// A gateway whose sockets are bound and whose policies are compiled.
 pub struct Gateway {
     shared: Arc<Shared>,
     workers: Vec<(TcpListener, PolicySet, Arc<Counters>)>,
+    sharing: Sharing,
     log: Option<Writer>,
     arrivals: Arrivals,
     address: SocketAddr,
@@ -42,11 +46,22 @@ pub struct Gateway {
 
 /// A gateway that serves.
 pub struct Running {
-    shared: Arc<Shared>,
+    configured: watch::Sender<Arc<Shared>>,
     counters: Vec<Arc<Counters>>,
+    requests: Arc<AllRequests>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Threads>,
     address: SocketAddr,
+}
+
+/// Settings that are put in force while requests run.
+pub struct Reconfiguration {
+    /// All settings. Of [`Running::settings`], name, data, admin service, access log and clock must be taken over, and
+    /// what decides how many workers, connections and verdicts there are; they belong to a start.
+    pub settings: Settings,
+    /// Whether the orchestrator is another, or is spoken to with another credential or other authorities. If not, the
+    /// connections to it are kept.
+    pub orchestrator_changed: bool,
 }
 
 /// The threads that have to be waited for, until they have been.
@@ -104,32 +119,17 @@ pub enum NotReady {
     Draining,
 }
 
-/// The bound sockets of a gateway, one for each worker.
-pub struct Listeners {
-    listeners: Vec<TcpListener>,
-    address: SocketAddr,
-}
-
-impl Listeners {
-    /// Binds the sockets: before a store is opened or anything is written, so that an address in use changes nothing.
-    ///
-    /// # Errors
-    /// [`StartError::Listen`].
-    pub fn bind(address: SocketAddr, workers: usize) -> Result<Self, StartError> {
-        let listening = |source| StartError::Listen { address, source };
-        let listeners = accept::bind(address, workers).map_err(listening)?;
-        let address = listeners[0].local_addr().map_err(listening)?;
-        Ok(Self { listeners, address })
-    }
-}
-
 impl Gateway {
     /// Opens every file and compiles every policy. Nothing is served yet.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn new(settings: Settings, listeners: Listeners) -> Result<Self, StartError> {
-        let Listeners { listeners, address } = listeners;
+        let Listeners {
+            listeners,
+            sharing,
+            address,
+        } = listeners;
         let tls = settings
             .tls
             .clone()
@@ -146,25 +146,27 @@ impl Gateway {
         let policies = compile(listeners.len(), memory)?;
         let workers = listeners.into_iter().zip(policies);
         let workers = workers
-            .map(|(listener, set)| (listener, set, Counters::new(&settings.catalogue)))
+            .map(|(listener, set)| (listener, set, Counters::new()))
             .collect();
         let shared = Arc::new(Shared {
             tls,
             cache: Arc::new(Cache::new()),
             sources: Sources::new(),
-            token_allowances: TokenAllowances::default(),
+            token_allowances: Arc::new(TokenAllowances::default()),
             workers: listeners_count,
-            signer: Signer::open(&settings.data.join("identity-key"))?,
+            signer: Arc::new(Signer::open(&settings.data.join("identity-key"))?),
             forwarded_fields: ForwardedFields::widened(settings.forwarded_fields.clone())?,
-            env_types: EnvTypesKnown::new(),
-            effects,
+            env_types: Arc::new(EnvTypesKnown::new()),
+            effects: Arc::new(effects),
             upgrades: Arc::new(Semaphore::new(settings.limits.upgrades_max.min(Semaphore::MAX_PERMITS))),
             access_log,
+            orchestrator_version: 0,
             settings,
         });
         Ok(Self {
             shared,
             workers,
+            sharing,
             log,
             arrivals,
             address,
@@ -187,15 +189,26 @@ impl Gateway {
             .iter()
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
-        start_control(Arc::clone(&self.shared), self.arrivals)?;
+        let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
+        start_control(configurations.clone(), self.arrivals)?;
+        let requests = Arc::<AllRequests>::default();
         let mut workers = Vec::new();
         for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
+            let (configurations, counts) = (configurations.clone(), WorkerCounts(Arc::clone(&requests)));
             let name = format!("postern-worker-{number}");
             workers.push(start_thread(name, move |runtime| {
                 let serving = async move {
-                    let worker = Rc::new(Worker::new(shared, policies, counters));
-                    tokio::task::spawn_local(streams::watch(Rc::clone(&worker)));
+                    let cache = Arc::clone(&shared.cache);
+                    let requests = counts.begin(&shared.settings.catalogue);
+                    let worker = Current::new(Worker::new(shared, policies, counters, requests));
+                    tokio::task::spawn_local(worker.clone().follow(configurations, counts));
+                    tokio::task::spawn_local(streams::watch(worker.clone()));
+                    let mut told = phases.clone();
+                    tokio::select! {
+                        () = listeners::await_data(&listener, self.sharing, &cache) => {}
+                        _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
+                    }
                     accept::accept(worker, listener, phases).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
@@ -210,8 +223,9 @@ impl Gateway {
             log: self.log,
         });
         Ok(Running {
-            shared: self.shared,
+            configured,
             counters,
+            requests,
             phase,
             threads,
             address: self.address,
@@ -226,13 +240,42 @@ impl Running {
     }
 
     /// Returns what is known of the store.
-    pub fn cache(&self) -> &Cache {
-        &self.shared.cache
+    pub fn cache(&self) -> Arc<Cache> {
+        Arc::clone(&self.configured.borrow().cache)
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Settings {
+        self.configured.borrow().settings.clone()
+    }
+
+    /// Puts other settings in force: requests that begin from now on see all of them, those that run none.
+    ///
+    /// # Errors
+    /// [`StartError::Field`]; the old settings stay in force.
+    pub fn reconfigure(&self, new: Reconfiguration) -> Result<(), StartError> {
+        let Reconfiguration {
+            mut settings,
+            orchestrator_changed,
+        } = new;
+        let old = Arc::clone(&self.configured.borrow());
+        if settings.catalogue.operations() == old.settings.catalogue.operations() {
+            // What is counted by operation goes on as it is.
+            settings.catalogue = Arc::clone(&old.settings.catalogue);
+        }
+        let shared = old.reconfigured(settings, orchestrator_changed)?;
+        self.configured.send_replace(Arc::new(shared));
+        Ok(())
+    }
+
+    /// Has the access log's file opened anew: it may have been renamed.
+    pub fn reopen_access_log(&self) {
+        self.configured.borrow().access_log.reopen();
     }
 
     /// Returns the TLS of the listener; `None` when it speaks none.
-    pub fn tls(&self) -> Option<&ServerTls> {
-        self.shared.tls.as_deref()
+    pub fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.configured.borrow().tls.clone()
     }
 
     /// Says whether requests can be decided.
@@ -240,14 +283,12 @@ impl Running {
     /// # Errors
     /// Why they cannot.
     pub fn ready(&self) -> Result<(), NotReady> {
-        let settings = &self.shared.settings;
+        let shared = Arc::clone(&self.configured.borrow());
+        let settings = &shared.settings;
         if *self.phase.borrow() != Phase::Serve {
             return Err(NotReady::Draining);
         }
-        match (
-            self.shared.cache.store(),
-            self.shared.cache.age_ms(settings.clock.unix_ms()),
-        ) {
+        match (shared.cache.store(), shared.cache.age_ms(settings.clock.unix_ms())) {
             (None, _) | (_, None) => Err(NotReady::NoData),
             (_, Some(age_ms)) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(NotReady::DataTooOld),
             (Some(_), Some(_)) => Ok(()),
@@ -256,14 +297,16 @@ impl Running {
 
     /// Adds the gateway's metrics to a registry.
     pub fn register_metrics(&self, registry: &mut Registry) {
+        let shared = Arc::clone(&self.configured.borrow());
         registry.register_collector(Box::new(GatewayMetrics {
-            catalogue: Arc::clone(&self.shared.settings.catalogue),
-            cache: Arc::clone(&self.shared.cache),
-            clock: self.shared.settings.clock.clone(),
-            sources: Arc::clone(&self.shared.sources),
-            tls: self.shared.tls.clone(),
+            requests: Arc::clone(&self.requests),
+            access_log: Arc::clone(&shared.access_log),
+            cache: Arc::clone(&shared.cache),
+            clock: shared.settings.clock.clone(),
+            sources: Arc::clone(&shared.sources),
+            tls: shared.tls.clone(),
             workers: self.counters.clone(),
-            orchestrator: self.shared.settings.orchestrator.clone(),
+            configured: self.configured.subscribe(),
         }));
     }
 
@@ -311,17 +354,20 @@ fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<PolicySet>, Sta
 
 /// The thread that follows the feed and delivers effects. It ends with the process: what it has not delivered is in the
 /// journal.
-fn start_control(shared: Arc<Shared>, arrivals: Arrivals) -> Result<(), StartError> {
+fn start_control(configured: watch::Receiver<Arc<Shared>>, arrivals: Arrivals) -> Result<(), StartError> {
     let (opened, journal) = std::sync::mpsc::channel();
     start_thread("postern-control".to_owned(), move |runtime| {
         let local = LocalSet::new();
         let controlling = async move {
+            let shared = Arc::clone(&configured.borrow());
             let settings = &shared.settings;
             let admin = Pool::new(settings.admin.clone());
             let orchestrator = Pool::new(settings.orchestrator.clone());
-            tokio::task::spawn_local(tend(Rc::clone(&orchestrator)));
-            match Reporter::open(&settings.data.join("effects-journal"), Rc::clone(&admin), orchestrator) {
-                Ok(reporter) => drop(tokio::task::spawn_local(reporter.run(arrivals))),
+            match Reporter::open(&settings.data, Rc::clone(&admin), orchestrator) {
+                Ok(reporter) => {
+                    tokio::task::spawn_local(Rc::clone(&reporter).follow_orchestrator(configured));
+                    tokio::task::spawn_local(reporter.run(arrivals));
+                }
                 Err(error) => return drop(opened.send(Err(error))),
             }
             drop(opened.send(Ok(())));

@@ -23,7 +23,7 @@ use crate::authorize::authorize;
 use crate::cache::Caller;
 use crate::facts::Facts;
 use crate::refusal::{Reason, Refusal};
-use crate::worker::Worker;
+use crate::worker::{Current, Worker};
 
 /// The requests of one worker that are under way.
 pub(crate) struct Streams {
@@ -203,11 +203,13 @@ impl Slots {
 }
 
 /// Cuts what is no longer allowed, for as long as the worker runs.
-pub(crate) async fn watch(worker: Rc<Worker>) {
-    let mut revisions = worker.shared.cache.revisions();
+pub(crate) async fn watch(current: Current) {
+    let mut revisions = current.get().shared.cache.revisions();
     loop {
         // The machine's clock may be set, so the time of an expiry is looked for and not slept until.
-        match timeout(EXPIRY_PAUSE, revisions.changed()).await {
+        let changed = timeout(EXPIRY_PAUSE, revisions.changed()).await;
+        let worker = current.get();
+        match changed {
             Ok(Ok(())) => {}
             Ok(Err(_gone)) => return,
             Err(_elapsed) if worker.streams.earliest_expiry_ms.get() <= worker.shared.settings.clock.unix_ms() => {}

@@ -24,10 +24,45 @@ pub(super) fn of(command: u8) -> impl Iterator<Item = &'static Key> {
     ALL_KEYS.iter().filter(move |key| key.commands & command != 0)
 }
 
+/// Returns all keys, in the order in which they are told.
+pub(super) fn all() -> &'static [Key] {
+    ALL_KEYS
+}
+
+/// Returns whether a change of this key is refused while Postern runs.
+pub(super) fn needs_restart(name: &str) -> bool {
+    NEEDS_RESTART.contains(&name)
+}
+
 /// Returns whether any command has a key of this name.
 pub(super) fn is_known(name: &str) -> bool {
     ALL_KEYS.iter().any(|key| key.name == name)
 }
+
+/// What is decided once: sockets, threads, places of files, who this is and whom it follows.
+const NEEDS_RESTART: &[&str] = &[
+    "listen",
+    "listen_share",
+    "admin_listen",
+    "ops_listen",
+    "data",
+    "org",
+    "admin_url",
+    "admin_ca_file",
+    "gateway_credential_file",
+    "name",
+    "workers",
+    "remember_verdicts",
+    "upgrades_max",
+    "tls_certificate_file",
+    "tls_key_file",
+    "tls_client_certificates",
+    "tls_client_ca_file",
+    "tls_client_crl_file",
+    "http2",
+    "files_watch_interval_ms",
+    "access_log",
+];
 
 const EDGE: u8 = SERVE | GATEWAY;
 const CONTROL: u8 = SERVE | ADMIN;
@@ -57,6 +92,7 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "upstream_health_interval_ms", value: "MS", help: "How often they are asked", default: Some("5000"), commands: EDGE },
     Key { name: "body_idle_timeout_ms", value: "MS", help: "Longest time between two parts of a request's body", default: Some("30000"), commands: EDGE },
     Key { name: "listen", value: "ADDRESS", help: "Address for requests", default: Some("127.0.0.1:8080"), commands: EDGE },
+    Key { name: "listen_share", value: "BOOL", help: "Whether another gateway of the same user may listen on the address of requests, as at an upgrade", default: Some("false"), commands: EDGE },
     Key { name: "admin_listen", value: "ADDRESS", help: "Address of the admin service: feed, metrics, health", default: Some("127.0.0.1:8081"), commands: CONTROL },
     Key { name: "ops_listen", value: "ADDRESS", help: "Address for metrics and health", default: Some("127.0.0.1:8082"), commands: GATEWAY },
     Key { name: "data", value: "DIR", help: "Directory for the store and keys; made when only its last part is missing", default: Some("postern-data"), commands: ALL },
@@ -107,3 +143,15 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_a_key() {
+        for name in NEEDS_RESTART {
+            assert!(is_known(name), "{name}");
+        }
+    }
+}

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use feed::Clock;
+use prometheus_client::registry::Registry;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use tokio::sync::watch;
 
+use super::http::{self, Serving};
+use super::secret_file;
 use super::serve::{self, Plan, listen};
-use super::stop::Stop;
-use super::{ops, secret_file};
+use super::signals::Signals;
+use super::systemd::Sockets;
 use crate::cli::DemoArgs;
 use crate::config::{Given, SERVE};
 use crate::exit::{CANNOT_CREATE, Failure, SOFTWARE, UNAVAILABLE, USAGE};
@@ -19,9 +21,9 @@ use crate::sandbox;
 /// Runs until told to stop, and leaves nothing behind.
 pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
     super::start_log("warn");
-    let mut stop = Stop::listen()?;
+    let mut signals = Signals::listen()?;
     let directory = Temporary::create()?;
-    let (sandbox, credential_file) = start_sandbox(&directory).await?;
+    let (sandbox, _serving, credential_file) = start_sandbox(&directory).await?;
     let given = Given::<SERVE>::default()
         .with("upstream", format!("http://{sandbox}"))
         .with("upstream_token_file", credential_file.display().to_string())
@@ -29,21 +31,19 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
         .with("admin_listen", "127.0.0.1:0");
     let mut reading = given.read();
     let plan = Plan {
-        edge: reading.edge(),
-        admin_listen: reading.address("admin_listen"),
         data: directory.0.join("data"),
         org: ORG.to_owned(),
-        drain: reading.milliseconds("drain_timeout_ms"),
+        ..Plan::of(&mut reading)
     };
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     let token_file = plan.data.join(admin::BOOTSTRAP_TOKEN_FILE);
-    let served = serve::start(plan).await?;
+    let served = serve::start(plan, Sockets::default(), Registry::default()).await?;
     served.ready().await;
     println!(
         "{}",
         introduction(served.address(), served.admin_address(), &secret_file(&token_file)?)
     );
-    stop.asked().await;
+    signals.next().await;
     served.stop().await;
     Ok(())
 }
@@ -51,11 +51,11 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
 const ORG: &str = "demo-org";
 
 /// Starts the sandbox orchestrator and writes down the credential that it demands.
-async fn start_sandbox(directory: &Temporary) -> Result<(SocketAddr, PathBuf), Failure> {
+async fn start_sandbox(directory: &Temporary) -> Result<(SocketAddr, Serving, PathBuf), Failure> {
     let credential = format!("sandbox-{}", uuid::Uuid::new_v4());
     let file = directory.0.join("orchestrator-credential");
     std::fs::write(&file, &credential).map_err(|error| Failure::new(CANNOT_CREATE, &error))?;
-    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), None).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
@@ -65,13 +65,9 @@ async fn start_sandbox(directory: &Temporary) -> Result<(SocketAddr, PathBuf), F
         deletion_looks: None,
         clock: Clock::system(),
     };
-    let (running, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        ops::serve(listener, sandbox::router(settings), stopped).await;
-        // The sandbox ends with the process, not before.
-        drop(running);
-    });
-    Ok((address, file))
+    // It ends with the process, not before.
+    let serving = http::serve(listener, sandbox::router(settings));
+    Ok((address, serving, file))
 }
 
 /// The address that was asked for, or another port when it is in use: a demonstration should start.

@@ -1,12 +1,14 @@
-//! Starting the data plane.
+//! Starting the data plane, and giving it other settings while it runs.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
-use gateway::tls::TlsFileError;
+use gateway::tls::{ServerTls, TlsFileError};
 use gateway::upstream::{ClientTls, Config, CredentialError, CredentialSource, Deadlines, OpenError, Secret, Upstream};
-use gateway::{Gateway, Listeners, Settings, StartError};
+use gateway::{Gateway, Listeners, Reconfiguration, Running, Settings, StartError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -20,47 +22,107 @@ pub(super) struct AdminService {
     pub(super) credential: String,
 }
 
-/// Binds the sockets of a gateway.
-pub(super) fn listen(edge: &Edge) -> Result<Listeners, Failure> {
-    Listeners::bind(edge.listen, edge.workers).map_err(failure)
+/// Takes over the socket of a gateway, or binds sockets.
+pub(super) fn listen(edge: &Edge, handed_over: Option<TcpListener>) -> Result<Listeners, Failure> {
+    let listeners = match handed_over {
+        None => Listeners::bind(edge.listen, edge.workers, edge.sharing),
+        Some(listener) => Listeners::handed_over(&listener, edge.workers),
+    };
+    listeners.map_err(failure)
 }
 
-/// Opens a gateway's files and compiles its policies.
-pub(super) async fn prepare(
+/// Opens a gateway's files, compiles its policies and starts it.
+pub(super) async fn start(
     edge: Edge,
     data: &Path,
     admin: AdminService,
     listeners: Listeners,
-) -> Result<Gateway, Failure> {
-    let orchestrator = open_upstream(orchestrator(edge.upstream)?, "upstream").await?;
+) -> Result<Arc<Running>, Failure> {
+    let orchestrator = orchestrator(edge.upstream)?;
+    if orchestrator.credential == CredentialSource::Nowhere {
+        tracing::warn!("no credential for the orchestrator was given (upstream_token_file): it is sent none");
+    }
     let tls = ClientTls {
         authorities: authorities(admin.ca_file.as_deref())?,
         certificate: None,
     };
     let admin = Config::own(admin.url, Secret::new(admin.credential), ADMIN_DEADLINES, tls);
-    let admin = open_upstream(admin, "admin_url").await?;
-    let bound = Gateway::new(
-        Settings {
-            name: edge.name,
-            data: data.to_owned(),
-            orchestrator,
-            admin,
-            catalogue: edge.catalogue,
-            tls: edge.tls,
-            files_watch_interval: edge.files_watch_interval,
-            hosts: edge.hosts,
-            forwarded_fields: edge.forwarded_fields,
-            http2_cleartext: edge.http2_cleartext,
-            front: edge.front,
-            default_env_type: edge.default_env_type,
-            remember_verdicts: edge.remember_verdicts,
-            limits: edge.limits,
-            access_log: edge.access_log,
-            clock: Clock::system(),
-        },
-        listeners,
-    );
-    bound.map_err(failure)
+    let settings = Settings {
+        name: edge.name,
+        data: data.to_owned(),
+        orchestrator: open_upstream(orchestrator, "upstream").await?,
+        admin: open_upstream(admin, "admin_url").await?,
+        catalogue: edge.catalogue,
+        tls: edge.tls,
+        files_watch_interval: edge.files_watch_interval,
+        hosts: edge.hosts,
+        forwarded_fields: edge.forwarded_fields,
+        http2_cleartext: edge.http2_cleartext,
+        front: edge.front,
+        default_env_type: edge.default_env_type,
+        remember_verdicts: edge.remember_verdicts,
+        limits: edge.limits,
+        access_log: edge.access_log,
+        clock: Clock::system(),
+    };
+    let running = Gateway::new(settings, listeners).and_then(Gateway::start);
+    Ok(Arc::new(running.map_err(failure)?))
+}
+
+/// Reads the files that a configuration names, and says all that is wrong with them.
+pub(super) async fn check(edge: Edge) -> Vec<String> {
+    let mut errors = Vec::new();
+    if let Some(tls) = edge.tls
+        && let Err(error) = ServerTls::open(tls, Clock::system())
+    {
+        errors.push(failure(StartError::Tls(error)).to_string());
+    }
+    let upstream = match orchestrator(edge.upstream) {
+        Ok(config) => open_upstream(config, "upstream").await.map(drop),
+        Err(error) => Err(error),
+    };
+    errors.extend(upstream.err().map(|error| error.to_string()));
+    errors
+}
+
+/// Puts other settings in force, and reads every file that they name again. When that fails nothing has changed.
+pub(super) async fn reconfigure(running: &Running, edge: Edge) -> Result<(), Vec<String>> {
+    let told = |failure: Failure| vec![failure.to_string()];
+    let old = running.settings();
+    let config = orchestrator(edge.upstream).map_err(told)?;
+    let orchestrator_changed = !old.orchestrator.is_opened_with(&config);
+    let orchestrator = if orchestrator_changed {
+        open_upstream(config, "upstream").await.map_err(told)?
+    } else {
+        old.orchestrator
+    };
+    if let Some(tls) = running.tls() {
+        tls.reload().map_err(|error| told(failure(StartError::Tls(error))))?;
+    }
+    let settings = Settings {
+        orchestrator,
+        catalogue: edge.catalogue,
+        hosts: edge.hosts,
+        forwarded_fields: edge.forwarded_fields,
+        http2_cleartext: edge.http2_cleartext,
+        front: edge.front,
+        default_env_type: edge.default_env_type,
+        limits: edge.limits,
+        // These belong to a start: a change of their keys has been refused.
+        name: old.name,
+        data: old.data,
+        admin: old.admin,
+        tls: old.tls,
+        files_watch_interval: old.files_watch_interval,
+        remember_verdicts: old.remember_verdicts,
+        access_log: old.access_log,
+        clock: old.clock,
+    };
+    let new = Reconfiguration {
+        settings,
+        orchestrator_changed,
+    };
+    running.reconfigure(new).map_err(|error| vec![error.to_string()])
 }
 
 /// Says why a gateway did not start.
@@ -87,9 +149,6 @@ const ADMIN_DEADLINES: Deadlines = Deadlines {
 
 /// What the configuration says of the orchestrator, with what is in the files that it names.
 fn orchestrator(upstream: UpstreamConfig) -> Result<Config, Failure> {
-    if upstream.credential == CredentialSource::Nowhere {
-        tracing::warn!("no credential for the orchestrator was given (upstream_token_file): it is sent none");
-    }
     Ok(Config {
         urls: upstream.urls,
         deadlines: upstream.deadlines,

@@ -1,92 +1,153 @@
 //! The two halves, for many machines.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalogue::Catalogue;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::edge::AdminService;
-use super::serve::listen;
-use super::stop::Stop;
-use super::{control, edge, ops};
-use crate::config::{ADMIN, GATEWAY, Given};
+use super::reload::Reloads;
+use super::serve::{drain, listen};
+use super::signals::{Asked, Signals};
+use super::systemd::{self, Sockets};
+use super::{control, edge, http, ops};
+use crate::config::{ADMIN, Edge, GATEWAY, Given, Reading};
 use crate::exit::{Failure, UNAVAILABLE, USAGE};
 
+/// What the data plane needs.
+pub(super) struct GatewayPlan {
+    pub(super) edge: Edge,
+    ops_listen: SocketAddr,
+    data: PathBuf,
+    admin_url: String,
+    admin_ca_file: Option<PathBuf>,
+    credential_file: PathBuf,
+    drain: Duration,
+}
+
+/// What the control plane needs.
+pub(super) struct AdminPlan {
+    listen: SocketAddr,
+    data: PathBuf,
+    org: String,
+    drain: Duration,
+}
+
 /// Runs the data plane until told to stop.
-pub(super) async fn gateway(given: Given<GATEWAY>) -> Result<(), Failure> {
+pub(super) async fn gateway(given: Given<GATEWAY>, sockets: Sockets) -> Result<(), Failure> {
     super::start_log("info");
-    let mut reading = given.read();
-    let edge_config = reading.edge();
-    let ops_listen = reading.address("ops_listen");
-    let data = PathBuf::from(reading.text("data"));
-    let drain = reading.milliseconds("drain_timeout_ms");
-    let (url, ca_file) = (reading.url("admin_url"), reading.file("admin_ca_file"));
-    let credential_file = PathBuf::from(reading.needed("gateway_credential_file"));
+    let mut sockets = sockets.only(&["requests", "ops"])?;
+    let mut reading = given.clone().read();
+    let plan = GatewayPlan::of(&mut reading);
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     reading.log();
-    let mut stop = Stop::listen()?;
-    let listeners = edge::listen(&edge_config)?;
-    super::data_directory(&data)?;
+    super::file_limit::raise(plan.edge.limits.connections_max);
+    let mut signals = Signals::listen()?;
+    let mut reloads = Reloads::new(given, reading);
+    let listeners = edge::listen(&plan.edge, sockets.named("requests"))?;
+    super::data_directory(&plan.data)?;
     let service = AdminService {
-        url,
-        ca_file,
-        credential: super::secret_file(&credential_file)?,
+        url: plan.admin_url,
+        ca_file: plan.admin_ca_file,
+        credential: super::secret_file(&plan.credential_file)?,
     };
-    let listener = listen(ops_listen).await?;
-    let ops_listen = local(&listener)?;
-    let bound = edge::prepare(edge_config, &data, service, listeners).await?;
-    let running = Arc::new(bound.start().map_err(edge::failure)?);
+    let listener = listen(plan.ops_listen, sockets.named("ops")).await?;
+    let ops_address = local(&listener)?;
+    let running = edge::start(plan.edge, &plan.data, service, listeners).await?;
     let mut registry = Registry::default();
+    reloads.register_metrics(&mut registry);
     running.register_metrics(&mut registry);
-    let (stopping, stopped) = watch::channel(false);
-    let listening = tokio::spawn(ops::serve(
-        listener,
-        ops::routes(Some(Arc::clone(&running)), registry),
-        stopped,
-    ));
-    tracing::info!(requests = %running.address(), ops = %ops_listen, "listening");
-    stop.asked().await;
+    let serving = http::serve(listener, ops::routes(Some(Arc::clone(&running)), registry));
+    tracing::info!(requests = %running.address(), ops = %ops_address, "listening");
+    systemd::ready();
+    let mut time_max = plan.drain;
+    while signals.next().await == Asked::Reload {
+        running.reopen_access_log();
+        let apply = async |plan: GatewayPlan| {
+            edge::reconfigure(&running, plan.edge).await?;
+            time_max = plan.drain;
+            Ok(())
+        };
+        reloads.again(GatewayPlan::of, apply).await;
+    }
+    systemd::stopping();
     tracing::info!("stopping");
-    running.begin_drain(drain);
-    let joining = Arc::clone(&running);
-    drop(tokio::task::spawn_blocking(move || joining.join()).await);
-    stopping.send_replace(true);
-    drop(listening.await);
+    let deadline = Instant::now() + time_max;
+    drain(&running, time_max).await;
+    serving.end(deadline);
+    serving.ended().await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Runs the control plane until told to stop.
-pub(super) async fn admin(given: Given<ADMIN>) -> Result<(), Failure> {
+pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), Failure> {
     super::start_log("info");
-    let mut reading = given.read();
-    let address = reading.address("admin_listen");
-    let data = PathBuf::from(reading.text("data"));
-    let org = reading.org();
+    let mut sockets = sockets.only(&["admin"])?;
+    let mut reading = given.clone().read();
+    let plan = AdminPlan::of(&mut reading);
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     reading.log();
-    let mut stop = Stop::listen()?;
-    let listener = listen(address).await?;
+    let mut signals = Signals::listen()?;
+    let mut reloads = Reloads::new(given, reading);
+    let listener = listen(plan.listen, sockets.named("admin")).await?;
     let address = local(&listener)?;
     let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
-    let admin = Arc::new(control::open(&data, org, Arc::new(shipped)).await?);
+    let admin = Arc::new(control::open(&plan.data, plan.org, Arc::new(shipped)).await?);
     let mut registry = Registry::default();
+    reloads.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
-    let (stopping, stopped) = watch::channel(false);
-    let routes = admin.router().merge(ops::routes(None, registry));
-    let listening = tokio::spawn(ops::serve(listener, routes, stopped));
+    let serving = http::serve(listener, admin.router().merge(ops::routes(None, registry)));
     tracing::info!(admin = %address, "listening");
-    stop.asked().await;
+    systemd::ready();
+    let mut time_max = plan.drain;
+    while signals.next().await == Asked::Reload {
+        let apply = async |plan: AdminPlan| {
+            time_max = plan.drain;
+            Ok(())
+        };
+        reloads.again(AdminPlan::of, apply).await;
+    }
+    systemd::stopping();
     tracing::info!("stopping");
-    stopping.send_replace(true);
+    serving.end(Instant::now() + time_max);
     admin.close().await;
-    drop(listening.await);
+    serving.ended().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Failure> {
+impl GatewayPlan {
+    /// Reads what is needed; errors are noted in the reading.
+    pub(super) fn of(reading: &mut Reading) -> Self {
+        Self {
+            edge: reading.edge(),
+            ops_listen: reading.address("ops_listen"),
+            data: PathBuf::from(reading.text("data")),
+            admin_url: reading.url("admin_url"),
+            admin_ca_file: reading.file("admin_ca_file"),
+            credential_file: PathBuf::from(reading.needed("gateway_credential_file")),
+            drain: reading.milliseconds("drain_timeout_ms"),
+        }
+    }
+}
+
+impl AdminPlan {
+    /// Reads what is needed; errors are noted in the reading.
+    pub(super) fn of(reading: &mut Reading) -> Self {
+        Self {
+            listen: reading.address("admin_listen"),
+            data: PathBuf::from(reading.text("data")),
+            org: reading.org(),
+            drain: reading.milliseconds("drain_timeout_ms"),
+        }
+    }
+}
+
+fn local(listener: &tokio::net::TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|error| Failure::new(UNAVAILABLE, &error))
 }

@@ -1,16 +1,22 @@
 //! The ways to run.
 
+mod check;
 mod control;
 mod demo;
 mod edge;
+mod file_limit;
 mod halves;
+mod http;
 mod ops;
+mod reload;
 mod sandbox;
 mod serve;
-mod stop;
+mod signals;
+mod systemd;
 
 use std::path::Path;
 
+use systemd::Sockets;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Command;
@@ -21,6 +27,10 @@ use crate::exit::{CANNOT_CREATE, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     // One provider for all TLS; a second installation would only say that there is one.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let sockets = match &command {
+        Command::Serve(_) | Command::Gateway(_) | Command::Admin(_) => Sockets::take()?,
+        Command::Client(_) | Command::Config(_) | Command::Demo(_) | Command::Sandbox(_) => Sockets::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("postern-admin")
@@ -32,10 +42,11 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             let asked = runtime.block_on(client::run(*command, &mut std::io::stdout(), &mut std::io::stderr()));
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
+        Command::Config(command) => runtime.block_on(check::run(command)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
-        Command::Serve(given) => runtime.block_on(serve::run(given)),
-        Command::Gateway(given) => runtime.block_on(halves::gateway(given)),
-        Command::Admin(given) => runtime.block_on(halves::admin(given)),
+        Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
+        Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),
+        Command::Admin(given) => runtime.block_on(halves::admin(given, sockets)),
         Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
     }
 }

@@ -8,8 +8,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use gateway::Running;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 /// Media type of the OpenMetrics text format 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,14 +19,6 @@ pub(super) fn routes(running: Option<Arc<Running>>, registry: Registry) -> Route
         .route("/livez", get(async || Json(serde_json::json!({ "status": "live" }))))
         .route("/readyz", get(async move || readyz(running.as_deref())))
         .route("/metrics", get(async move || metrics(&registry)))
-}
-
-/// Serves routes until told to stop; what runs then is finished.
-pub(super) async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
-    let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the admin listener failed");
-    }
 }
 
 fn readyz(running: Option<&Running>) -> Response {

@@ -1,11 +1,13 @@
 //! The sandbox orchestrator, by itself.
 
+use std::time::Duration;
+
 use feed::Clock;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::serve::listen;
-use super::stop::Stop;
-use super::{ops, secret_file};
+use super::signals::Signals;
+use super::{http, secret_file};
 use crate::cli::SandboxArgs;
 use crate::exit::{Failure, UNAVAILABLE};
 use crate::sandbox;
@@ -19,16 +21,18 @@ pub(super) async fn run(args: SandboxArgs) -> Result<(), Failure> {
         deletion_looks: args.slow_deletions,
         clock: Clock::system(),
     };
-    let mut stop = Stop::listen()?;
-    let listener = listen(args.listen).await?;
+    let mut signals = Signals::listen()?;
+    let listener = listen(args.listen, None).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
-    let (stopping, stopped) = watch::channel(false);
-    let listening = tokio::spawn(ops::serve(listener, sandbox::router(settings), stopped));
+    let serving = http::serve(listener, sandbox::router(settings));
     tracing::info!(%address, "listening");
-    stop.asked().await;
-    stopping.send_replace(true);
-    drop(listening.await);
+    signals.next().await;
+    serving.end(Instant::now() + END_TIME_MAX);
+    serving.ended().await;
     Ok(())
 }
+
+/// Longest time to finish what runs.
+const END_TIME_MAX: Duration = Duration::from_secs(5);

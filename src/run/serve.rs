@@ -9,13 +9,15 @@ use admin::Admin;
 use gateway::Running;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::edge::AdminService;
-use super::stop::Stop;
+use super::http::{self, Serving};
+use super::reload::Reloads;
+use super::signals::{Asked, Signals};
+use super::systemd::{self, Sockets};
 use super::{control, edge, ops};
-use crate::config::{Edge, Given, SERVE};
+use crate::config::{Edge, Given, Reading, SERVE};
 use crate::exit::{Failure, UNAVAILABLE, USAGE};
 
 /// What is needed to serve.
@@ -32,67 +34,90 @@ pub(super) struct Served {
     running: Arc<Running>,
     admin: Arc<Admin>,
     admin_address: SocketAddr,
-    listening: JoinHandle<()>,
-    stop: watch::Sender<bool>,
+    serving: Serving,
     drain: Duration,
 }
 
 /// Runs until told to stop.
-pub(super) async fn run(given: Given<SERVE>) -> Result<(), Failure> {
+pub(super) async fn run(given: Given<SERVE>, sockets: Sockets) -> Result<(), Failure> {
     super::start_log("info");
-    let mut reading = given.read();
-    let plan = Plan {
-        edge: reading.edge(),
-        admin_listen: reading.address("admin_listen"),
-        data: PathBuf::from(reading.text("data")),
-        org: reading.org(),
-        drain: reading.milliseconds("drain_timeout_ms"),
-    };
+    let sockets = sockets.only(&["requests", "admin"])?;
+    let mut reading = given.clone().read();
+    let plan = Plan::of(&mut reading);
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
     reading.log();
-    let mut stop = Stop::listen()?;
-    let served = start(plan).await?;
+    super::file_limit::raise(plan.edge.limits.connections_max);
+    let mut signals = Signals::listen()?;
+    let mut reloads = Reloads::new(given, reading);
+    let mut registry = Registry::default();
+    reloads.register_metrics(&mut registry);
+    let mut served = start(plan, sockets, registry).await?;
     tracing::info!(requests = %served.address(), admin = %served.admin_address(), "listening");
-    stop.asked().await;
+    systemd::ready();
+    while signals.next().await == Asked::Reload {
+        served.running.reopen_access_log();
+        reloads
+            .again(Plan::of, async |plan| served.reconfigure(plan).await)
+            .await;
+    }
+    systemd::stopping();
     served.stop().await;
     Ok(())
 }
 
 /// Binds every socket, then opens the store, then starts: an address in use leaves nothing behind.
-pub(super) async fn start(plan: Plan) -> Result<Served, Failure> {
-    let listener = listen(plan.admin_listen).await?;
+pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Registry) -> Result<Served, Failure> {
+    let listener = listen(plan.admin_listen, sockets.named("admin")).await?;
     let admin_address = listener
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
-    let listeners = edge::listen(&plan.edge)?;
+    let listeners = edge::listen(&plan.edge, sockets.named("requests"))?;
     let admin = Arc::new(control::open(&plan.data, plan.org, Arc::clone(&plan.edge.catalogue)).await?);
     let service = AdminService {
         url: format!("http://{}", reachable(admin_address)),
         ca_file: None,
         credential: super::secret_file(&plan.data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
     };
-    let gateway = edge::prepare(plan.edge, &plan.data, service, listeners).await?;
-    let running = Arc::new(gateway.start().map_err(edge::failure)?);
-    let mut registry = Registry::default();
+    let running = edge::start(plan.edge, &plan.data, service, listeners).await?;
     running.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
-    let routes = admin.router().merge(ops::routes(Some(Arc::clone(&running)), registry));
-    let (stop, stopped) = watch::channel(false);
-    let listening = tokio::spawn(ops::serve(listener, routes, stopped));
+    let routes = ops::routes(Some(Arc::clone(&running)), registry);
+    let serving = http::serve(listener, admin.router().merge(routes));
     Ok(Served {
         running,
         admin,
         admin_address,
-        listening,
-        stop,
+        serving,
         drain: plan.drain,
     })
 }
 
-/// Binds a listener for administration.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| Failure::said(UNAVAILABLE, format!("cannot listen on {address}: {error}")))
+/// Takes over a listener for administration, or binds one.
+pub(super) async fn listen(
+    address: SocketAddr,
+    handed_over: Option<std::net::TcpListener>,
+) -> Result<TcpListener, Failure> {
+    let failed = |error| Failure::said(UNAVAILABLE, format!("cannot listen on {address}: {error}"));
+    match handed_over {
+        None => TcpListener::bind(address).await.map_err(failed),
+        Some(listener) => {
+            listener.set_nonblocking(true).map_err(failed)?;
+            TcpListener::from_std(listener).map_err(failed)
+        }
+    }
+}
+
+impl Plan {
+    /// Reads what is needed; errors are noted in the reading.
+    pub(super) fn of(reading: &mut Reading) -> Self {
+        Self {
+            edge: reading.edge(),
+            admin_listen: reading.address("admin_listen"),
+            data: PathBuf::from(reading.text("data")),
+            org: reading.org(),
+            drain: reading.milliseconds("drain_timeout_ms"),
+        }
+    }
 }
 
 impl Served {
@@ -111,17 +136,32 @@ impl Served {
         self.running.cache().reached(1).await;
     }
 
-    /// Finishes what runs, gateway first: requests that wait for the admin service still get their answer.
+    /// Finishes what runs, gateway first: requests that wait for the admin service still get their answer. What has not
+    /// finished when the time to drain is up is cut.
     pub(super) async fn stop(self) {
         tracing::info!("stopping");
-        self.running.begin_drain(self.drain);
-        let running = Arc::clone(&self.running);
-        drop(tokio::task::spawn_blocking(move || running.join()).await);
-        self.stop.send_replace(true);
+        let deadline = Instant::now() + self.drain;
+        drain(&self.running, self.drain).await;
+        self.serving.end(deadline);
         self.admin.close().await;
-        drop(self.listening.await);
+        self.serving.ended().await;
         tracing::info!("stopped");
     }
+
+    async fn reconfigure(&mut self, plan: Plan) -> Result<(), Vec<String>> {
+        let catalogue = Arc::clone(&plan.edge.catalogue);
+        edge::reconfigure(&self.running, plan.edge).await?;
+        self.admin.replace_catalogue(catalogue);
+        self.drain = plan.drain;
+        Ok(())
+    }
+}
+
+/// Ends a gateway: nothing new is taken, and what runs has a time to finish.
+pub(super) async fn drain(running: &Arc<Running>, time_max: Duration) {
+    running.begin_drain(time_max);
+    let joining = Arc::clone(running);
+    drop(tokio::task::spawn_blocking(move || joining.join()).await);
 }
 
 /// The address at which a listener on all addresses is reached from its own machine.

@@ -40,6 +40,9 @@ pub(crate) struct Streaming {
     bodiless: bool,
 }
 
+/// A request that was sent and not answered yet.
+pub(crate) struct Sent(TcpStream);
+
 impl Client {
     pub(crate) fn get(&self, target: &str) -> Answer {
         self.send(Request::new("GET", target))
@@ -71,6 +74,13 @@ impl Client {
         let mut answer = read_head(&mut reader)?;
         answer.body = read_body(&mut reader, &answer).ok()?;
         Some(answer)
+    }
+
+    /// Sends a request whose answer is read later.
+    pub(crate) fn send_later(&self, request: Request) -> Sent {
+        let mut stream = connect(self.address);
+        stream.write_all(&self.octets(request)).expect("it takes requests");
+        Sent(stream)
     }
 
     /// Sends a request and reads the head of the answer.
@@ -180,6 +190,13 @@ impl Answer {
             self.fields,
             String::from_utf8_lossy(&self.body)
         )
+    }
+}
+
+impl Sent {
+    /// Waits for the answer and reads it whole.
+    pub(crate) fn whole(self) -> Answer {
+        Streaming::read(self.0).whole()
     }
 }
 

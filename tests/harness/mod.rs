@@ -8,15 +8,17 @@
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
 //! - [`refusal`]: what each refusal looks like.
-//! - [`http2`]: frames that no client would send.
-//! - [`link`]: a wire that can be cut.
+//! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
+//! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
 //! - [`metrics`]: what `/metrics` tells.
 //! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
 pub(crate) mod caller;
 pub(crate) mod client;
+pub(crate) mod held;
 pub(crate) mod http2;
 pub(crate) mod link;
+pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod postern;
 pub(crate) mod process;

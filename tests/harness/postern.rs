@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::eventually;
+use super::held::Held;
 use super::link::Link;
-use super::process::Process;
+use super::process::{Process, postern};
 
 /// The organisation that every test's store begins with.
 pub(crate) const ORG: &str = "acme";
@@ -39,6 +40,7 @@ pub(crate) struct Halves {
 struct Place {
     directory: TempDir,
     flags: Vec<String>,
+    held: Option<Held>,
 }
 
 impl Postern {
@@ -50,6 +52,18 @@ impl Postern {
     /// Starts it with more flags.
     pub(crate) fn with(upstream: &str, flags: &[&str]) -> Self {
         Self::start_in(Place::new(upstream, flags))
+    }
+
+    /// Starts it with sockets that are handed over, now and at each restart.
+    pub(crate) fn handed(held: Held, upstream: &str, flags: &[&str]) -> Self {
+        let mut place = Place::new(upstream, flags);
+        place.held = Some(held);
+        Self::start_in(place)
+    }
+
+    /// Starts it with flags alone, which name the upstream.
+    pub(crate) fn configured(flags: &[&str]) -> Self {
+        Self::start_in(Place::configured(flags))
     }
 
     /// Kills it and starts it anew on the same data.
@@ -148,7 +162,11 @@ impl Postern {
         let listen = ["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned);
         arguments.extend(listen);
         arguments.extend(place.flags.clone());
-        let process = Process::start(arguments);
+        let command = postern(arguments);
+        let process = Process::spawn(match &place.held {
+            Some(held) => held.hand_to(&command),
+            None => command,
+        });
         let listening = process.logged("listening");
         let postern = Self {
             address: address_in(&listening, "requests"),
@@ -237,6 +255,19 @@ impl Halves {
         (gateway, address)
     }
 
+    /// Puts another gateway of the same name, on the same data and the same address, in the place of the one that runs;
+    /// returns that one, which still runs.
+    pub(crate) fn succeed_gateway(&mut self) -> Process {
+        if !self.place.flags.iter().any(|flag| flag == "--listen") {
+            let listen = ["--listen".to_owned(), self.address.to_string()];
+            self.place.flags.extend(listen);
+        }
+        let (gateway, _, ops_address) = start_gateway(&self.place, &self.link, "edge-1");
+        wait_until_ready(ops_address);
+        self.ops_address = ops_address;
+        std::mem::replace(&mut self.gateway, gateway)
+    }
+
     /// Puts an empty store in the place of the one that the gateways have followed. The admin service is not running.
     pub(crate) fn lose_store(&self) {
         assert!(self.admin.is_none());
@@ -244,6 +275,21 @@ impl Halves {
             // The latter two are there only after a crash.
             drop(std::fs::remove_file(self.place.data().join(file)));
         }
+    }
+
+    /// Returns the address of the admin service itself, past the link.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        address_in(&self.admin().logged("listening"), "admin")
+    }
+
+    /// Returns the processes alone, gateway first, to see how they end.
+    pub(crate) fn into_processes(self) -> Vec<Process> {
+        [self.gateway].into_iter().chain(self.admin).collect()
+    }
+
+    /// Returns the admin service, which runs.
+    pub(crate) fn admin(&self) -> &Process {
+        self.admin.as_ref().expect("it runs")
     }
 
     /// Waits until the gateway can decide.
@@ -269,11 +315,20 @@ const ACCESS_LOG: &str = "access.log";
 
 impl Place {
     fn new(upstream: &str, flags: &[&str]) -> Self {
+        let mut place = Self::configured(flags);
+        place.flags.extend(["--upstream".to_owned(), upstream.to_owned()]);
+        place
+    }
+
+    fn configured(flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("upstream-token"), UPSTREAM_CREDENTIAL).expect("it is written");
-        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        flags.extend(["--upstream".to_owned(), upstream.to_owned()]);
-        Self { directory, flags }
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self {
+            directory,
+            flags,
+            held: None,
+        }
     }
 
     fn file(&self, name: &str) -> String {
@@ -304,6 +359,9 @@ impl Place {
 fn start_admin(place: &Place) -> Process {
     let mut arguments = place.arguments("admin");
     arguments.extend(["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned));
+    if let Some(at) = place.flags.iter().position(|flag| flag == "--drain-timeout-ms") {
+        arguments.extend(place.flags[at..at + 2].iter().cloned());
+    }
     Process::start(arguments)
 }
 

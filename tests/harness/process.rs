@@ -76,7 +76,16 @@ impl Process {
 
     /// Asks the process to stop: SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        self.signal("-TERM");
+    }
+
+    /// Asks the process to read its configuration again: SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
         assert!(sent.expect("kill exists").success());
     }
 
@@ -140,6 +149,12 @@ impl Printed {
             assert!(!over, "no line for {what} in:\n{}", lines.lines.join("\n"));
             lines = self.more.wait_timeout(lines, left).expect("no test holds it").0;
         }
+    }
+
+    /// Counts the lines that hold a text.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let lines = self.lines.lock().expect("no test holds it");
+        lines.lines.iter().filter(|line| line.contains(text)).count()
     }
 
     /// Returns all that was printed until now.

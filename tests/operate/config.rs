@@ -75,3 +75,50 @@ fn every_key_is_in_the_help_with_its_default() {
         assert!(help.stdout.contains(text), "{text}: {}", help.stdout);
     }
 }
+
+#[test]
+fn the_example_in_the_documents_is_the_one_that_is_printed_and_can_be_used() {
+    let printed = run(["config", "example"]).stdout;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.example.toml");
+    let documented = std::fs::read_to_string(path).expect("it is there");
+    assert!(
+        printed.trim_end() == documented.trim_end(),
+        "write the output of `postern config example` to docs/config.example.toml:\n{printed}"
+    );
+    // Everything that has a default, as if it had been written down.
+    let mut in_force = "upstream = \"http://127.0.0.1:1\"\ngateway_credential_file = \"/dev/null\"\n".to_owned();
+    let mut lines = printed.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.contains("Default: ") {
+            in_force.push_str(lines.next().and_then(|line| line.strip_prefix('#')).expect("a key"));
+            in_force.push('\n');
+        }
+    }
+    assert!(in_force.contains("drain_timeout_ms = 30000\n"), "{in_force}");
+    for command in ["serve", "gateway", "admin"] {
+        let (code, errors) = check(&in_force, command);
+        assert_eq!(code, Some(0), "{errors}");
+    }
+}
+
+#[test]
+fn a_check_tells_every_error_of_a_file_and_of_the_files_that_it_names() {
+    let (code, errors) = check("workers = \"many\"\nunknown = 1\n", "serve");
+    assert_eq!(code, Some(64));
+    for part in ["upstream is needed", "workers", "unknown key unknown"] {
+        assert!(errors.contains(part), "{part} in {errors}");
+    }
+    let file = "upstream = \"http://127.0.0.1:1\"\nupstream_token_file = \"/not/there\"\n";
+    let (code, errors) = check(file, "serve");
+    assert!(code == Some(64) && errors.contains("/not/there"), "{errors}");
+}
+
+/// Checks a file; returns the exit code and what was said.
+fn check(file: &str, command: &str) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("postern.toml");
+    std::fs::write(&path, file).expect("it is written");
+    let path = path.to_str().expect("UTF-8");
+    let ended = run(["config", "check", "--config", path, "--for", command]);
+    (ended.code, ended.stderr)
+}

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::harness::client::{Request, Streaming, connect};
 use crate::harness::eventually;
-use crate::harness::postern::Postern;
+use crate::harness::postern::{Halves, Postern};
 use crate::harness::upstream::{Reply, Upstream};
 
 /// An orchestrator that answers each request when it is told to.
@@ -96,4 +96,89 @@ fn a_request_that_never_ends_is_cut_when_the_time_is_up() {
     let mut rest = Vec::new();
     assert!(stream.read_to_end(&mut rest).is_err() || rest.is_empty(), "{rest:?}");
     drop(never);
+}
+
+#[test]
+fn half_a_request_to_a_listener_for_administration_does_not_hold_the_end_up() {
+    let half = |address| {
+        let mut stream = connect(address);
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nHo")
+            .expect("it takes requests");
+        stream
+    };
+    let flags = ["--drain-timeout-ms", "300"];
+    let postern = Postern::with("http://127.0.0.1:9", &flags);
+    let halves = Halves::start("http://127.0.0.1:9", &flags);
+    let _open = [
+        half(postern.admin_address),
+        half(halves.ops_address),
+        half(halves.admin_address()),
+    ];
+    // Answered on a connection that was made later: the half requests have been met.
+    postern.operator().get("/livez").ok(200);
+    halves.operator().get("/livez").ok(200);
+    let started = Instant::now();
+    let (serve, _directory) = postern.into_process();
+    for process in halves.into_processes().into_iter().chain([serve]) {
+        process.terminate();
+        let ended = process.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("were cut"), "{}", ended.stderr);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_change_whose_caller_has_gone_away_is_waited_for() {
+    let (upstream, go_on) = waiting();
+    let postern = Postern::start(&upstream.url());
+    let stream = postern
+        .administrator()
+        .send_later(Request::new("POST", "/orgs/acme/apps").json(&json!({"id": "shop", "name": "Shop"})));
+    eventually("the request", || (upstream.received().len() == 1).then_some(()));
+    drop(stream);
+    let log = postern.directory().join("access.log");
+    let (process, directory) = postern.into_process();
+    process.terminate();
+    process.logged("stopping");
+    go_on.send(()).expect("it waits");
+    let ended = process.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let log = std::fs::read_to_string(log).expect("it is there");
+    assert!(log.contains("createApplication"), "{log}");
+    drop(directory);
+}
+
+#[test]
+fn an_answer_that_is_given_while_draining_says_that_the_connection_ends() {
+    let (upstream, go_on) = waiting();
+    let postern = Postern::start(&upstream.url());
+    let request = Request::new("GET", "/orgs/acme/env-types").keeping_the_connection();
+    let waiting = postern.administrator().send_later(request);
+    eventually("the request", || (upstream.received().len() == 1).then_some(()));
+    postern.process.terminate();
+    postern.process.logged("stopping");
+    go_on.send(()).expect("it waits");
+    let answer = waiting.whole();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+}
+
+#[test]
+fn a_reload_that_is_asked_for_while_draining_is_passed_over() {
+    let (upstream, go_on) = waiting();
+    let postern = Postern::start(&upstream.url());
+    let waiting = postern
+        .administrator()
+        .send_later(Request::new("GET", "/orgs/acme/env-types"));
+    eventually("the request", || (upstream.received().len() == 1).then_some(()));
+    postern.process.terminate();
+    postern.process.logged("stopping");
+    postern.process.hang_up();
+    go_on.send(()).expect("it waits");
+    waiting.whole().ok(200);
+    let (process, _directory) = postern.into_process();
+    let ended = process.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("read again"), "{}", ended.stderr);
 }

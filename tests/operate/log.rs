@@ -133,3 +133,20 @@ fn the_configuration_in_force_is_logged_without_secrets() {
         "{config}"
     );
 }
+
+#[test]
+fn lines_that_cannot_be_written_are_counted_and_the_outage_is_told_once() {
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = Postern::with(&upstream.url(), &["--access-log", "/dev/full"]);
+    let administrator = postern.administrator();
+    for lost in 1..=3 {
+        administrator.get("/orgs/acme/env-types").ok(200);
+        eventually("the count", || {
+            let metrics = String::from_utf8(postern.operator().get("/metrics").body).expect("UTF-8");
+            metrics
+                .contains(&format!("postern_access_log_dropped_total {lost}\n"))
+                .then_some(())
+        });
+    }
+    assert_eq!(postern.process.stderr.count("the access log cannot be written"), 1);
+}

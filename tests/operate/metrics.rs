@@ -94,7 +94,10 @@ fn every_label_is_from_a_closed_set() {
                 "gateway" => value == "edge-1",
                 "endpoint" => value == upstream.address.to_string(),
                 "state" => ["idle", "used"].contains(&value.as_str()),
-                "result" => ["succeeded", "failed", "over-budget", "replaced"].contains(&value.as_str()),
+                "result" => {
+                    let results = ["succeeded", "failed", "over-budget", "replaced", "applied", "refused"];
+                    results.contains(&value.as_str())
+                }
                 "cause" => ["all-full", "source-full", "bad-proxy-header", "timeout"].contains(&value.as_str()),
                 "frames" => ["reset", "control", "continuation", "window", "other"].contains(&value.as_str()),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Process, run};
+use crate::harness::process::{Process, postern, run};
 
 #[test]
 fn the_first_start_writes_an_administrators_token_once_and_for_its_owner_alone() {
@@ -98,4 +98,30 @@ fn a_missing_last_part_of_the_data_directory_is_made() {
     );
     process.logged("listening");
     assert!(data.join("postern.db").exists());
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_may_be_and_too_low_a_one_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut limited = std::process::Command::new("bash");
+    limited.args(["-c", "ulimit -S -n 256; ulimit -H -n 1024; exec \"$@\"", "bash"]);
+    let command = postern(["serve", "--upstream", "http://127.0.0.1:1", "--data"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.arg(directory.path().join("data"));
+    limited.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let process = Process::spawn(limited);
+    let told = process.logged("the limit of open files is below connections_max");
+    assert_eq!(
+        (&told["limit"], &told["needed"]),
+        (&json!(1024), &json!(20256)),
+        "{told}"
+    );
+    process.logged("listening");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).expect("it runs");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .expect("a limit");
+    let words: Vec<&str> = files.split_whitespace().collect();
+    assert_eq!(words[3..5], ["1024", "1024"], "{files}");
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -34,7 +34,8 @@ pub struct PermissionQuestion<'a> {
 
 /// Works out permissions.
 pub(crate) struct Permissions {
-    catalogue: Arc<Catalogue>,
+    /// Replaced whole when the configuration is read again; held for a moment only.
+    catalogue: Mutex<Arc<Catalogue>>,
     decide: Decide,
     turns: Semaphore,
 }
@@ -76,10 +77,19 @@ impl Permissions {
     pub(crate) fn new(catalogue: Arc<Catalogue>, decide: Decide) -> Self {
         let turns = Semaphore::new(TURNS);
         Self {
-            catalogue,
+            catalogue: Mutex::new(catalogue),
             decide,
             turns,
         }
+    }
+
+    /// Tells of other operations from now on.
+    pub(crate) fn replace_catalogue(&self, catalogue: Arc<Catalogue>) {
+        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = catalogue;
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn of(&self, subject: &feed::Subject) -> SubjectPermissions {
@@ -87,6 +97,7 @@ impl Permissions {
         let scopes = subject.roles.iter().map(|held| &held.scope).chain([&org]);
         let question = Asked {
             permissions: self,
+            catalogue: &self.catalogue(),
             subject,
         };
         let objects = scopes.map(|scope| {
@@ -108,6 +119,7 @@ impl fmt::Debug for Permissions {
 /// One request's questions.
 struct Asked<'a> {
     permissions: &'a Permissions,
+    catalogue: &'a Catalogue,
     subject: &'a feed::Subject,
 }
 
@@ -115,7 +127,7 @@ impl Asked<'_> {
     /// Returns the permissions whose operations are all allowed on an object.
     fn on(&self, scope: &Scope) -> BTreeSet<String> {
         let mut allowed = BTreeMap::new();
-        for operation in self.permissions.catalogue.operations() {
+        for operation in self.catalogue.operations() {
             if let Some(decision) = self.decide(operation, scope) {
                 let all = allowed.entry(operation.permission.clone()).or_insert(true);
                 *all &= decision;
