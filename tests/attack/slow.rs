@@ -115,7 +115,7 @@ fn a_body_that_must_be_read_and_comes_octet_by_octet_is_refused_in_time() {
 
 #[test]
 fn a_streamed_body_that_stops_is_refused_and_the_orchestrators_connection_freed() {
-    let stand = Stand::start(&["--upstream-first-byte-timeout-ms", "400"]);
+    let stand = Stand::start(&["--body-idle-timeout-ms", "400"]);
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     let bodies = [
         "Content-Length: 100\r\n\r\nhello".to_owned(),
