@@ -166,10 +166,21 @@ pub(crate) fn add_forwarding_fields(parts: &Parts, origin: &Origin, fields: &mut
         FORWARDED_PROTO,
         HeaderValue::from_static(if origin.secure { "https" } else { "http" }),
     );
-    let host = parts.headers.get(header::HOST).cloned();
-    // HTTP/2 has an authority in its place; both have been found to be one host's.
-    let authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
-    if let Some(host) = host.or_else(authority) {
+    if let Some(host) = one_host(parts) {
         fields.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// The host that was asked for, in its one spelling. HTTP/2 has an authority in its place; both have been found to be the
+/// same.
+fn one_host(parts: &Parts) -> Option<HeaderValue> {
+    let named = parts.headers.get(header::HOST);
+    let host = named.map_or_else(
+        || Some(parts.uri.authority()?.as_str().as_bytes()),
+        |host| Some(host.as_bytes()),
+    )?;
+    match named {
+        Some(named) if !host.iter().any(u8::is_ascii_uppercase) => Some(named.clone()),
+        Some(_) | None => HeaderValue::from_bytes(&host.to_ascii_lowercase()).ok(),
     }
 }
