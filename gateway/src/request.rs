@@ -8,7 +8,7 @@ use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::access_log::AccessRecord;
@@ -80,18 +80,19 @@ async fn handle(
             end(&worker, record, response.status().as_u16(), finished);
             response.map(Body::full)
         }
-        Ok(Answer::Streamed(response, connection)) => {
-            let (status, idle) = (response.status().as_u16(), connection.idle());
+        Ok(Answer::Streamed(response, lease)) => {
+            let (status, idle) = (response.status().as_u16(), lease.idle());
             let stream = registered.as_ref().map(|own| Rc::clone(own.stream()));
+            let offer = (parts.version == Version::HTTP_2).then(|| connection.offer());
             let finish = move |finished: Finished| {
                 if finished.complete {
-                    connection.hand_back();
+                    lease.hand_back();
                 }
                 tell_cut(&worker, registered.as_ref(), &mut record);
                 end(&worker, record, status, finished);
                 drop(in_flight);
             };
-            response.map(|incoming| Body::streamed(incoming, idle, stream, finish))
+            response.map(|incoming| Body::streamed(incoming, idle, (stream, offer), finish))
         }
         Ok(Answer::Switched(response, tunnel)) => {
             let ends = (registered, Rc::clone(&connection));
