@@ -127,6 +127,8 @@ fn upstream(prefix: &str) -> Upstream {
     let url = format!("http://upstream.example{prefix}");
     let config = Config::own(url, Secret::new("secret".to_owned()), deadlines, tls);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let opened = runtime.expect("a runtime without drivers").block_on(Upstream::open(config));
+    let opened = runtime
+        .expect("a runtime without drivers")
+        .block_on(Upstream::open(config));
     opened.expect("a prefix that can be configured")
 }

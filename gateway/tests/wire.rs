@@ -198,7 +198,11 @@ fn a_limit_is_met_at_the_same_octet_however_they_arrive() {
     for (octets, passes) in rows {
         for part in [1, 7, octets.len()] {
             let (_, violation) = pass(octets.as_bytes(), part);
-            assert_eq!(violation.is_none(), passes, "{violation:?} in parts of {part}: {octets}");
+            assert_eq!(
+                violation.is_none(),
+                passes,
+                "{violation:?} in parts of {part}: {octets}"
+            );
         }
     }
 }
