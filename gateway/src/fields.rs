@@ -37,13 +37,13 @@ impl ForwardedFields {
     pub(crate) fn collect(&self, request: &HeaderMap) -> HeaderMap {
         // Room for the usual fields of a client and the ones that are added here, without growing.
         let mut collected = HeaderMap::with_capacity(request.len() + ADDED_FIELDS);
-        let connection: Option<Vec<&str>> = request
+        let connection: Option<Vec<&[u8]>> = request
             .contains_key(header::CONNECTION)
             .then(|| named_by_connection(request));
         for (name, value) in request {
             let named = connection
                 .as_ref()
-                .is_some_and(|names| names.iter().any(|n| n.eq_ignore_ascii_case(name.as_str())));
+                .is_some_and(|names| names.iter().any(|n| n.eq_ignore_ascii_case(name.as_str().as_bytes())));
             if !named && (is_forwarded(name.as_str()) || self.more.contains(name)) {
                 collected.append(name, value.clone());
             }
@@ -156,6 +156,8 @@ fn is_forwarded(name: &str) -> bool {
         "content-length" => false,
         "cache-control" | "range" | "user-agent" | "humanitec-user-agent" | "idempotency-key" => true,
         "traceparent" | "tracestate" | "baggage" | "last-event-id" | "accept" => true,
+        // CGI and its heirs take an underscore for a hyphen: `if-none_match` would be another `If-None-Match`.
+        _ if name.contains('_') => false,
         _ => name.starts_with("accept-") || name.starts_with("content-") || name.starts_with("if-"),
     }
 }
@@ -182,14 +184,12 @@ pub(crate) fn is_never_forwarded(name: &str) -> bool {
         || name == "http2-settings"
 }
 
-fn named_by_connection(fields: &HeaderMap) -> Vec<&str> {
-    let values = fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+/// Returns what `Connection` names. Of a value that is no text, what can be a name is one.
+fn named_by_connection(fields: &HeaderMap) -> Vec<&[u8]> {
+    let values = fields.get_all(header::CONNECTION).iter();
     values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|octet| *octet == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|name| !name.is_empty())
         .collect()
 }
@@ -228,6 +228,8 @@ mod tests {
             ("te", "trailers"),
             ("upgrade", "h2c"),
             ("x-anything", "x"),
+            ("if-none_match", "x"),
+            ("content-security_policy", "x"),
         ]);
         let collected = ForwardedFields::default().collect(&request);
         let mut names: Vec<&str> = collected.keys().map(HeaderName::as_str).collect();
@@ -250,6 +252,11 @@ mod tests {
         let collected = ForwardedFields::default().collect(&request);
         assert!(!collected.contains_key("accept"));
         assert!(collected.contains_key("range"));
+
+        let mut request = request;
+        let no_text = HeaderValue::from_bytes(b"\xff, Accept").expect("octets that a field may hold");
+        request.insert("connection", no_text);
+        assert!(!ForwardedFields::default().collect(&request).contains_key("accept"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Version};
+use memchr::{memchr, memmem};
 
 use crate::connection::Connection;
 use crate::fields;
@@ -122,14 +123,38 @@ fn check_query(query: &str) -> Result<(), Reason> {
     if !query.bytes().all(|octet| octet.is_ascii_graphic()) {
         return Err(Reason::RequestAmbiguous);
     }
-    // RFC 6750 §2.3 has a query parameter for tokens and warns of it; ours are known by their prefix in any parameter. What
-    // cannot be decoded is looked at as it is.
-    let decoded = catalogue::segment::decode(query).unwrap_or(Cow::Borrowed(query));
-    let exposed = decoded.contains(Kind::Token.prefix())
-        || decoded.split(['&', ';']).any(|pair| pair.starts_with("access_token="));
+    // RFC 6750 §2.3 has a query parameter for tokens and warns of it; ours are known by their prefix in any parameter.
+    let decoded = decode_leniently(query.as_bytes());
+    let mut pairs = decoded.split(|octet| matches!(octet, b'&' | b';'));
+    let exposed = memmem::find(&decoded, Kind::Token.prefix().as_bytes()).is_some()
+        || pairs.any(|pair| pair.starts_with(b"access_token="));
     if exposed {
         Err(Reason::CredentialInQuery)
     } else {
         Ok(())
     }
+}
+
+/// Decodes percent encodings, once. What is none stands for itself: it must not hide those beside it.
+fn decode_leniently(query: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'%', query).is_none() {
+        return Cow::Borrowed(query);
+    }
+    let mut decoded = Vec::with_capacity(query.len());
+    let mut rest = query;
+    while let [first, behind @ ..] = rest {
+        let pair = behind.get(..2).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+        let octet = pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        match octet.filter(|_| *first == b'%') {
+            Some(octet) => {
+                decoded.push(octet);
+                rest = &behind[2..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    Cow::Owned(decoded)
 }

@@ -35,7 +35,7 @@ const LINES: [&str; 26] = [
 ];
 
 /// Fields of a caller that could be taken for ours, or for a proxy's.
-const FORGED: [&str; 62] = [
+const FORGED: [&str; 64] = [
     "From: s-forged",
     "FROM: s-forged",
     "from: s-forged",
@@ -98,6 +98,8 @@ const FORGED: [&str; 62] = [
     "X-Cluster-Client-IP: 203.0.113.9",
     "Via: 1.1 forged",
     "Cookie: token=<token>",
+    "If-None_Match: forged",
+    "Accept_: forged\r\nAccept-_Encoding: forged",
 ];
 
 /// What `Connection` names so that it would be taken away from the orchestrator.
