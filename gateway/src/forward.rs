@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use catalogue::Server;
-use http::header::{self, HeaderName, HeaderValue};
+use catalogue::{Matched, Server};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
@@ -96,10 +96,10 @@ fn build(
 ) -> Result<Request<RequestBody>, Refusal> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = target(pool, permit, parts.uri.query())?;
+    *request.uri_mut() = target(pool.upstream.prefix(), permit.operation(), parts.uri.query())?;
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, origin, &mut request);
+    add_forwarding_fields(parts, origin, request.headers_mut());
     if let Some(upgrade) = upgrade {
         upgrade.add_fields(&parts.headers, request.headers_mut());
     }
@@ -107,10 +107,10 @@ fn build(
 }
 
 /// The target, from the operation's template and its parameters, not from the caller's text.
-fn target(pool: &Pool, permit: &Permit<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
+pub(crate) fn target(prefix: &str, operation: &Matched<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
     let mut target = String::with_capacity(256);
-    target.push_str(pool.upstream.prefix());
-    permit.operation().push_path(&mut target);
+    target.push_str(prefix);
+    operation.push_path(&mut target);
     if let Some(query) = query {
         target.push('?');
         target.push_str(query);
@@ -156,8 +156,8 @@ fn add_own_fields(
     Ok(())
 }
 
-fn add_forwarding_fields(parts: &Parts, origin: &Origin, request: &mut Request<RequestBody>) {
-    let fields = request.headers_mut();
+/// What is told of the caller's connection and of the host that it asked.
+pub(crate) fn add_forwarding_fields(parts: &Parts, origin: &Origin, fields: &mut HeaderMap) {
     // An address is printable ASCII.
     if let Ok(address) = HeaderValue::try_from(origin.address.to_string()) {
         fields.insert(FORWARDED_FOR, address);

@@ -30,6 +30,9 @@
 
 pub mod cache;
 pub mod front;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod limit;
 pub mod refusal;
