@@ -20,6 +20,7 @@
 //! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`]: every other way in which a request ends.
+//! - [`under_way`]: the one end that each request comes to.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
 //! In the order in which a change meets them:
@@ -70,6 +71,7 @@ mod streams;
 mod strict_stream;
 mod sync;
 mod tunnel;
+mod under_way;
 mod upgrade;
 mod websocket;
 mod worker;

@@ -81,9 +81,12 @@ pub(crate) async fn converse(
             return Err(Ended::Timeout(limits.handshake_timeout));
         }
     };
+    let (tls, http2_cleartext) = (worker.shared.tls.clone(), worker.shared.settings.http2_cleartext);
+    // A connection may outlive many configurations; it must not keep the one that it began with.
+    drop(worker);
     // Each in a box of its own: a connection carries the room of what it speaks, not of what it might have.
-    let Some(tls) = worker.shared.tls.clone() else {
-        let http2 = worker.shared.settings.http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
+    let Some(tls) = tls else {
+        let http2 = http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
         let served = Served::new(current, arrived, None, phase);
         return if http2 {
             Box::pin(served.http2(socket)).await
