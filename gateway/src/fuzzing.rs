@@ -55,7 +55,7 @@ impl Canonicaliser {
             source: sources.of(address),
             secure: false,
         };
-        let place = sources.enter(1).ok().expect("nobody else is there");
+        let place = sources.enter(1).expect("nobody else is there");
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
         let places = (place, permit.expect("nobody else is there"));
         Self {
