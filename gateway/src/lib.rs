@@ -19,7 +19,7 @@
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
 //! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
-//! - [`refusal`]: every other way in which a request ends.
+//! - [`refusal`], [`grpc`]: every other way in which a request ends, and how callers of gRPC are told.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
 //! In the order in which a change meets them:
@@ -51,6 +51,7 @@ mod fields;
 mod files;
 mod forward;
 mod frames;
+mod grpc;
 mod journal;
 mod json_body;
 mod listeners;

@@ -20,6 +20,7 @@ use crate::cache::Caller;
 use crate::connection::{Busy, Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
+use crate::grpc;
 use crate::load;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
@@ -102,7 +103,11 @@ async fn handle(
             record.outcome = Outcome::Refused(refusal.reason);
             record.detail = refusal.source.as_ref().map(ToString::to_string);
             tell_cut(&worker, registered.as_ref(), &mut record);
-            let response = refusal.into_response(&record.decision_id());
+            let reason = refusal.reason;
+            let mut response = refusal.into_response(&record.decision_id());
+            if grpc::is_call(&parts.headers) {
+                grpc::tell_status(&mut response, reason.message());
+            }
             end(
                 &worker,
                 record,
