@@ -4,12 +4,14 @@
 //! - [`request`]: the path of a request, in the order of its steps.
 //! - [`attack`]: what nobody sends by mistake, and what the orchestrator gets of it.
 //! - [`change`]: the path of a change, from the API to the next request.
+//! - [`clients`]: clients that others have written.
 //! - [`operate`]: starting, watching and stopping.
 //! - [`coverage`]: that nothing was forgotten above.
 //! - [`harness`]: processes, a client, a scripted upstream. It knows Postern only by what it prints and answers.
 
 mod attack;
 mod change;
+mod clients;
 mod coverage;
 mod harness;
 mod operate;

@@ -19,7 +19,7 @@
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
 //! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
-//! - [`refusal`]: every other way in which a request ends.
+//! - [`refusal`], [`grpc`]: every other way in which a request ends, and how callers of gRPC are told.
 //! - [`under_way`]: the one end that each request comes to.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
@@ -55,6 +55,7 @@ mod fields;
 mod files;
 mod forward;
 mod frames;
+mod grpc;
 mod journal;
 mod json_body;
 mod listeners;

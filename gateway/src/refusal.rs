@@ -155,8 +155,8 @@ impl Reason {
         )
     }
 
-    /// Returns the text for the caller.
-    fn message(self) -> &'static str {
+    /// Returns the text for the caller: printable ASCII without `%`.
+    pub(crate) fn message(self) -> &'static str {
         self.row().3
     }
 
@@ -318,6 +318,14 @@ mod tests {
         for (index, reason) in Reason::all().enumerate() {
             assert_eq!(reason as usize, index, "{}", reason.id());
             assert!(!Reason::all().take(index).any(|earlier| earlier.id() == reason.id()));
+        }
+    }
+
+    #[test]
+    fn every_message_can_stand_in_a_field_and_needs_no_encoding() {
+        for reason in Reason::all() {
+            let plain = |b: u8| (b' '..=b'~').contains(&b) && b != b'%';
+            assert!(reason.message().bytes().all(plain), "{}", reason.id());
         }
     }
 

@@ -19,6 +19,7 @@ use crate::cache::Caller;
 use crate::connection::{Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
+use crate::grpc;
 use crate::load;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
@@ -102,7 +103,11 @@ async fn handle(
             let outcome = Outcome::Refused(refusal.reason);
             under_way.detail = refusal.source.as_ref().map(ToString::to_string);
             tell_cut(&worker, registered.as_ref(), &mut under_way);
-            let response = refusal.into_response(&under_way.decision_id());
+            let message = refusal.reason.message();
+            let mut response = refusal.into_response(&under_way.decision_id());
+            if grpc::is_call(&parts.headers) {
+                grpc::tell_status(&mut response, message);
+            }
             let finished = Finished {
                 bytes: 0,
                 complete: true,

@@ -8,6 +8,7 @@
 //! - [`rows`], [`canonical`], [`stand`]: what an attack is, what may come of it, and the gateway under attack.
 //! - [`framing`], [`bodies`]: where a request ends.
 //! - [`fields`], [`host`], [`target`], [`methods`], [`credentials`]: what it says.
+//! - [`http2`]: frames of HTTP/2 that break its rules.
 //! - [`slow`], [`connections`]: what it holds on to.
 
 mod bodies;
@@ -17,6 +18,7 @@ mod credentials;
 mod fields;
 mod framing;
 mod host;
+mod http2;
 mod methods;
 mod rows;
 mod slow;

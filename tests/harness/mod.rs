@@ -7,6 +7,7 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
+//! - [`grpc`]: a service of gRPC and its callers.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
@@ -15,6 +16,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod client;
+pub(crate) mod grpc;
 pub(crate) mod held;
 pub(crate) mod http2;
 pub(crate) mod link;

@@ -12,6 +12,7 @@ use super::pool::{Held, Lease};
 use super::url::Place;
 use super::{Deadlines, Upstream};
 use crate::body::{Progress, RequestBody};
+use crate::grpc;
 use crate::refusal::{Reason, Refusal};
 
 /// The head of an answer, and the connection that its body comes on.
@@ -180,8 +181,7 @@ fn address(request: &mut Request<RequestBody>, place: &Place, http2: bool) -> Re
         parts.authority = Some(place.authority.clone());
         fields.remove(header::HOST);
         fields.remove(header::TRANSFER_ENCODING);
-        let kind = fields.get(header::CONTENT_TYPE);
-        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        if grpc::is_call(fields) {
             fields.insert(header::TE, HeaderValue::from_static("trailers"));
         }
     } else {
