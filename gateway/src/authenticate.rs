@@ -42,7 +42,7 @@ pub(crate) fn look_up(cache: &Cache, digest: &Digest, now_ms: i64) -> Result<Cal
 }
 
 /// Returns the token of `Bearer` credentials: RFC 6750 §2.1, the scheme in any case as RFC 9110 §11.1 has it.
-fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = credentials.split_at_checked(SCHEME.len())?;
     let token = rest.strip_prefix(b" ")?;
     scheme.eq_ignore_ascii_case(SCHEME).then_some(token)

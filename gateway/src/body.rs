@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::connection::Offer;
 use crate::refusal::Reason;
 use crate::streams::{Side, Stream};
 
@@ -39,6 +40,7 @@ pub(crate) struct Streamed {
     incoming: Incoming,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    offer: Option<Offer>,
     /// The request, as it can be cut; `None` when nobody's rights bear on it.
     stream: Option<Rc<Stream>>,
     /// Runs from the cut of a request that may have changed something.
@@ -81,13 +83,14 @@ impl Body {
     pub(crate) fn streamed(
         incoming: Incoming,
         idle: Duration,
-        stream: Option<Rc<Stream>>,
+        (stream, offer): (Option<Rc<Stream>>, Option<Offer>),
         finish: impl FnOnce(Finished) + 'static,
     ) -> Self {
         let mut streamed = Streamed {
             incoming,
             idle,
             timer: None,
+            offer,
             stream,
             last_words: None,
             finish: None,
@@ -130,6 +133,7 @@ impl Streamed {
         if let Poll::Ready(reason) = self.poll_cut(context) {
             return Poll::Ready(Some(Err(BodyError::Cut(reason))));
         }
+        self.offer.iter().for_each(Offer::take);
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
             // Armed only when the upstream is slower than we are: most answers are complete by now.
             let timer = self
@@ -147,6 +151,7 @@ impl Streamed {
             self.finished.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         self.finished.complete = frame.is_none() || self.incoming.is_end_stream();
+        self.offer.iter().for_each(Offer::make);
         Poll::Ready(frame.map(|result| result.map_err(BodyError::from)))
     }
 

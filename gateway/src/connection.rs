@@ -1,8 +1,8 @@
 //! What is known of a connection before any request on it is read, and whether any is being answered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,13 @@ pub(crate) struct Connection {
     in_flight: Cell<usize>,
     /// When the last request ended.
     rests_since: Cell<Instant>,
+    /// Answers whose next part waits for the caller's window.
+    offers: RefCell<Vec<Weak<Cell<Option<Instant>>>>>,
 }
+
+/// The next part of an answer over HTTP/2, which waits until the caller has a window for it. Over HTTP/1.1 there is but one
+/// answer at a time, and the socket knows.
+pub(crate) struct Offer(Rc<Cell<Option<Instant>>>);
 
 /// Where requests come from.
 #[derive(Debug, Clone)]
@@ -60,6 +66,7 @@ impl Connection {
             _places: places,
             in_flight: Cell::new(0),
             rests_since: Cell::new(Instant::now()),
+            offers: RefCell::default(),
         })
     }
 
@@ -79,9 +86,36 @@ impl Connection {
         Busy(Rc::clone(self))
     }
 
+    /// Notes that an answer will be offered in parts.
+    pub(crate) fn offer(&self) -> Offer {
+        let offer = Offer(Rc::new(Cell::new(Some(Instant::now()))));
+        self.offers.borrow_mut().push(Rc::downgrade(&offer.0));
+        offer
+    }
+
+    /// Returns when a part of an answer will have been on offer for some time, if it is not taken.
+    pub(crate) fn stalled_at(&self, time: Duration) -> Option<Instant> {
+        let mut offers = self.offers.borrow_mut();
+        offers.retain(|offer| offer.strong_count() > 0);
+        let since = offers.iter().filter_map(|offer| offer.upgrade()?.get());
+        since.min().map(|since| since + time)
+    }
+
     /// Returns when it will have rested for some time, if no request comes; `None` while one is being answered.
     pub(crate) fn rested_at(&self, time: Duration) -> Option<Instant> {
         (self.in_flight.get() == 0).then(|| self.rests_since.get() + time)
+    }
+}
+
+impl Offer {
+    /// Notes that the caller takes what is offered.
+    pub(crate) fn take(&self) {
+        self.0.set(None);
+    }
+
+    /// Notes that a part was made and is on offer.
+    pub(crate) fn make(&self) {
+        self.0.set(Some(Instant::now()));
     }
 }
 

@@ -117,13 +117,24 @@ pub(crate) fn are_too_large(fields: &HeaderMap, limits: &Limits) -> bool {
 const ADDED_FIELDS: usize = 8;
 
 /// Fields that may come once only: readers disagree about which of two counts.
-static SINGLETONS: [HeaderName; 6] = [
+static SINGLETONS: [HeaderName; 17] = [
     header::AUTHORIZATION,
     header::HOST,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
+    header::CONTENT_LOCATION,
+    header::CONTENT_RANGE,
     header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::RANGE,
+    header::USER_AGENT,
+    HeaderName::from_static("humanitec-user-agent"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("traceparent"),
 ];
 
 /// RFC 9110 §7.6.1, with the fields that older software treats alike.

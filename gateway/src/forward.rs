@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use catalogue::Server;
-use http::header::{self, HeaderName, HeaderValue};
+use catalogue::{Matched, Server};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
@@ -96,10 +96,10 @@ fn build(
 ) -> Result<Request<RequestBody>, Refusal> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = target(pool, permit, parts.uri.query())?;
+    *request.uri_mut() = target(pool.upstream.prefix(), permit.operation(), parts.uri.query())?;
     *request.headers_mut() = worker.shared.forwarded_fields.collect(&parts.headers);
     add_own_fields(worker, pool, permit, &mut request)?;
-    add_forwarding_fields(parts, origin, &mut request);
+    add_forwarding_fields(parts, origin, request.headers_mut());
     if let Some(upgrade) = upgrade {
         upgrade.add_fields(&parts.headers, request.headers_mut());
     }
@@ -107,10 +107,10 @@ fn build(
 }
 
 /// The target, from the operation's template and its parameters, not from the caller's text.
-fn target(pool: &Pool, permit: &Permit<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
+pub(crate) fn target(prefix: &str, operation: &Matched<'_>, query: Option<&str>) -> Result<Uri, Refusal> {
     let mut target = String::with_capacity(256);
-    target.push_str(pool.upstream.prefix());
-    permit.operation().push_path(&mut target);
+    target.push_str(prefix);
+    operation.push_path(&mut target);
     if let Some(query) = query {
         target.push('?');
         target.push_str(query);
@@ -156,8 +156,8 @@ fn add_own_fields(
     Ok(())
 }
 
-fn add_forwarding_fields(parts: &Parts, origin: &Origin, request: &mut Request<RequestBody>) {
-    let fields = request.headers_mut();
+/// What is told of the caller's connection and of the host that it asked.
+pub(crate) fn add_forwarding_fields(parts: &Parts, origin: &Origin, fields: &mut HeaderMap) {
     // An address is printable ASCII.
     if let Ok(address) = HeaderValue::try_from(origin.address.to_string()) {
         fields.insert(FORWARDED_FOR, address);
@@ -166,10 +166,21 @@ fn add_forwarding_fields(parts: &Parts, origin: &Origin, request: &mut Request<R
         FORWARDED_PROTO,
         HeaderValue::from_static(if origin.secure { "https" } else { "http" }),
     );
-    let host = parts.headers.get(header::HOST).cloned();
-    // HTTP/2 has an authority in its place; both have been found to be one host's.
-    let authority = || HeaderValue::from_str(parts.uri.authority()?.as_str()).ok();
-    if let Some(host) = host.or_else(authority) {
+    if let Some(host) = one_host(parts) {
         fields.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// The host that was asked for, in its one spelling. HTTP/2 has an authority in its place; both have been found to be the
+/// same.
+fn one_host(parts: &Parts) -> Option<HeaderValue> {
+    let named = parts.headers.get(header::HOST);
+    let host = named.map_or_else(
+        || Some(parts.uri.authority()?.as_str().as_bytes()),
+        |host| Some(host.as_bytes()),
+    )?;
+    match named {
+        Some(named) if !host.iter().any(u8::is_ascii_uppercase) => Some(named.clone()),
+        Some(_) | None => HeaderValue::from_bytes(&host.to_ascii_lowercase()).ok(),
     }
 }

@@ -20,6 +20,7 @@
 //! - [`upgrade`], [`tunnel`], [`websocket`]: connections that speak another protocol from then on.
 //! - [`answer`]: the answers that need us.
 //! - [`refusal`], [`grpc`]: every other way in which a request ends, and how callers of gRPC are told.
+//! - [`under_way`]: the one end that each request comes to.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
 //!
 //! In the order in which a change meets them:
@@ -29,6 +30,9 @@
 
 pub mod cache;
 pub mod front;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod limit;
 pub mod refusal;
@@ -68,6 +72,7 @@ mod streams;
 mod strict_stream;
 mod sync;
 mod tunnel;
+mod under_way;
 mod upgrade;
 mod websocket;
 mod worker;

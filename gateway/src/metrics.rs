@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
     Refused(Reason),
     /// The upstream's answer was passed on; the first digit of its status code.
     Forwarded(u16),
+    /// The caller left before there was an answer.
+    Left,
 }
 
 struct Histogram {
@@ -151,11 +153,17 @@ impl Unserved {
 }
 
 impl Outcome {
+    /// An answer was passed on, with a status code.
+    pub(crate) fn forwarded(status: u16) -> Self {
+        Self::Forwarded(status / 100)
+    }
+
     /// Returns the word for the log and the metrics.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Refused(reason) => reason.id(),
             Self::Forwarded(_) => "forwarded",
+            Self::Left => LEFT,
         }
     }
 
@@ -164,6 +172,7 @@ impl Outcome {
         match self {
             Self::Refused(reason) => reason as usize,
             Self::Forwarded(class) => Reason::COUNT + usize::from(class.clamp(1, 5)) - 1,
+            Self::Left => Reason::COUNT + 5,
         }
     }
 
@@ -171,6 +180,7 @@ impl Outcome {
     pub(crate) fn from_index(index: usize) -> Self {
         match Reason::from_index(index) {
             Some(reason) => Self::Refused(reason),
+            None if index >= Reason::COUNT + 5 => Self::Left,
             // Indices are below OUTCOMES, so the class fits.
             None => Self::Forwarded((index - Reason::COUNT) as u16 + 1),
         }
@@ -180,6 +190,7 @@ impl Outcome {
         match self {
             Self::Refused(reason) => reason.status().as_u16() / 100,
             Self::Forwarded(class) => class,
+            Self::Left => 4,
         }
     }
 }
@@ -346,8 +357,11 @@ const DECISION_BOUNDS_NS: [u64; 10] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000, 10_000_000,
 ];
 
-/// Ways in which a request can end: each reason, and an answer of each status class.
-pub(crate) const OUTCOMES: usize = Reason::COUNT + 5;
+/// Ways in which a request can end: each reason, an answer of each status class, and none.
+pub(crate) const OUTCOMES: usize = Reason::COUNT + 5 + 1;
+
+/// What stands for a reason when the caller left before there was an answer.
+const LEFT: &str = "caller-left";
 
 /// Adds to a counter that only this thread writes: no locked instruction is needed.
 fn add(counter: &AtomicU64, count: u64) {

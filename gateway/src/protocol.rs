@@ -43,6 +43,8 @@ pub(crate) enum Ended {
     Timeout(Duration),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("it took nothing of an answer for {0:?}")]
+    Stalled(Duration),
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -79,9 +81,12 @@ pub(crate) async fn converse(
             return Err(Ended::Timeout(limits.handshake_timeout));
         }
     };
+    let (tls, http2_cleartext) = (worker.shared.tls.clone(), worker.shared.settings.http2_cleartext);
+    // A connection may outlive many configurations; it must not keep the one that it began with.
+    drop(worker);
     // Each in a box of its own: a connection carries the room of what it speaks, not of what it might have.
-    let Some(tls) = worker.shared.tls.clone() else {
-        let http2 = worker.shared.settings.http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
+    let Some(tls) = tls else {
+        let http2 = http2_cleartext && begins_http2(&mut socket, limits.header_timeout).await?;
         let served = Served::new(current, arrived, None, phase);
         return if http2 {
             Box::pin(served.http2(socket)).await
@@ -261,8 +266,8 @@ impl Served {
         C: Future<Output = hyper::Result<()>>,
     {
         let mut serving = pin!(serving);
-        let idle_timeout = self.limits.idle_timeout;
-        let mut look_at = Instant::now() + idle_timeout;
+        let (idle_timeout, send_timeout) = (self.limits.idle_timeout, self.limits.send_timeout);
+        let mut look_at = Instant::now() + idle_timeout.min(send_timeout);
         loop {
             tokio::select! {
                 biased;
@@ -277,15 +282,22 @@ impl Served {
                 () = sleep_until(look_at) => {}
             }
             let now = Instant::now();
-            match self.connection.rested_at(idle_timeout) {
-                Some(rested) if rested <= now => break,
-                Some(rested) => look_at = rested,
-                None => look_at = now + idle_timeout,
+            if self
+                .connection
+                .stalled_at(send_timeout)
+                .is_some_and(|stalled| stalled <= now)
+            {
+                return Err(Ended::Stalled(send_timeout));
             }
+            let rested = self.connection.rested_at(idle_timeout);
+            if rested.is_some_and(|rested| rested <= now) {
+                break;
+            }
+            look_at = rested.unwrap_or(now + idle_timeout).min(now + send_timeout);
         }
         finish(serving.as_mut());
         // What the last answers left to be sent: a caller that takes none of it is not waited for.
-        match timeout(self.limits.send_timeout, serving).await {
+        match timeout(send_timeout, serving).await {
             Ok(end) => Ok(end?),
             Err(_elapsed) => Ok(()),
         }

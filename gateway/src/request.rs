@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::access_log::AccessRecord;
@@ -17,7 +16,7 @@ use crate::authenticate::{authenticate, look_up};
 use crate::authorize::{self, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
-use crate::connection::{Busy, Connection, Origin};
+use crate::connection::{Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
 use crate::grpc;
@@ -27,6 +26,7 @@ use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
 use crate::streams::Registered;
 use crate::tunnel::{Ends, Tunnel};
+use crate::under_way::UnderWay;
 use crate::upgrade;
 use crate::worker::Worker;
 
@@ -56,21 +56,20 @@ async fn handle(
     request: Request<Incoming>,
     refused: Option<Reason>,
 ) -> Response<Body> {
-    let in_flight = InFlight::begin(&worker, &connection);
     let (parts, body) = request.into_parts();
     let told = connection.fronted.then(|| told_origin(&worker, &connection, &parts));
     let origin = told.as_ref().unwrap_or(&connection.origin);
-    let mut record = begin(&worker, origin, &parts);
+    let mut under_way = UnderWay::begin(&worker, &connection, origin, &parts);
     let received = Received {
         parts: &parts,
         connection: &connection,
         origin,
-        at_ms: record.at_ms,
+        at_ms: under_way.at_ms,
     };
     let mut registered = None;
     let answered = match refused {
         Some(reason) => Err(reason.into()),
-        None => decide_and_forward(&worker, received, body, (&mut record, &mut registered)).await,
+        None => decide_and_forward(&worker, received, body, (&mut under_way, &mut registered)).await,
     };
     match answered {
         Ok(Answer::Whole(response)) => {
@@ -78,45 +77,42 @@ async fn handle(
                 bytes: response.body().len() as u64,
                 complete: true,
             };
-            end(&worker, record, response.status().as_u16(), finished);
+            let status = response.status().as_u16();
+            under_way.end(Outcome::forwarded(status), status, finished);
             response.map(Body::full)
         }
-        Ok(Answer::Streamed(response, connection)) => {
-            let (status, idle) = (response.status().as_u16(), connection.idle());
+        Ok(Answer::Streamed(response, lease)) => {
+            let (status, idle) = (response.status().as_u16(), lease.idle());
             let stream = registered.as_ref().map(|own| Rc::clone(own.stream()));
+            let offer = (parts.version == Version::HTTP_2).then(|| connection.offer());
             let finish = move |finished: Finished| {
                 if finished.complete {
-                    connection.hand_back();
+                    lease.hand_back();
                 }
-                tell_cut(&worker, registered.as_ref(), &mut record);
-                end(&worker, record, status, finished);
-                drop(in_flight);
+                tell_cut(&worker, registered.as_ref(), &mut under_way);
+                under_way.end(Outcome::forwarded(status), status, finished);
             };
-            response.map(|incoming| Body::streamed(incoming, idle, stream, finish))
+            response.map(|incoming| Body::streamed(incoming, idle, (stream, offer), finish))
         }
         Ok(Answer::Switched(response, tunnel)) => {
             let ends = (registered, Rc::clone(&connection));
-            tokio::task::spawn_local(pass(worker, *tunnel, ends, (record, in_flight)));
+            tokio::task::spawn_local(pass(worker, *tunnel, ends, under_way));
             response.map(Body::full)
         }
         Err(refusal) => {
-            record.outcome = Outcome::Refused(refusal.reason);
-            record.detail = refusal.source.as_ref().map(ToString::to_string);
-            tell_cut(&worker, registered.as_ref(), &mut record);
-            let reason = refusal.reason;
-            let mut response = refusal.into_response(&record.decision_id());
+            let outcome = Outcome::Refused(refusal.reason);
+            under_way.detail = refusal.source.as_ref().map(ToString::to_string);
+            tell_cut(&worker, registered.as_ref(), &mut under_way);
+            let message = refusal.reason.message();
+            let mut response = refusal.into_response(&under_way.decision_id());
             if grpc::is_call(&parts.headers) {
-                grpc::tell_status(&mut response, reason.message());
+                grpc::tell_status(&mut response, message);
             }
-            end(
-                &worker,
-                record,
-                response.status().as_u16(),
-                Finished {
-                    bytes: 0,
-                    complete: true,
-                },
-            );
+            let finished = Finished {
+                bytes: 0,
+                complete: true,
+            };
+            under_way.end(outcome, response.status().as_u16(), finished);
             response
         }
     }
@@ -127,7 +123,7 @@ async fn pass(
     worker: Rc<Worker>,
     tunnel: Tunnel,
     (registered, connection): (Option<Registered>, Rc<Connection>),
-    (mut record, in_flight): (AccessRecord, InFlight),
+    mut under_way: UnderWay,
 ) {
     let ends = Ends {
         registered: registered.as_ref(),
@@ -135,10 +131,10 @@ async fn pass(
         idle: worker.shared.settings.limits.upgrade_idle,
     };
     let (finished, ended) = tunnel.run(ends).await;
-    record.detail = ended.err().map(|broken| broken.to_string());
-    tell_cut(&worker, registered.as_ref(), &mut record);
-    end(&worker, record, StatusCode::SWITCHING_PROTOCOLS.as_u16(), finished);
-    drop(in_flight);
+    under_way.detail = ended.err().map(|broken| broken.to_string());
+    tell_cut(&worker, registered.as_ref(), &mut under_way);
+    let status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    under_way.end(Outcome::forwarded(status), status, finished);
 }
 
 /// The head of a request, and what is known of its arrival.
@@ -320,28 +316,6 @@ fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut Acces
     }
 }
 
-/// A request that has begun and not ended, however it ends.
-struct InFlight {
-    worker: Rc<Worker>,
-    _busy: Busy,
-}
-
-impl InFlight {
-    fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
-        worker.counters.begun();
-        Self {
-            worker: Rc::clone(worker),
-            _busy: connection.begin(),
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.worker.counters.ended();
-    }
-}
-
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// Where a request comes from, as the front proxy says it; from the front proxy itself when it does not.
@@ -352,45 +326,6 @@ fn told_origin(worker: &Worker, connection: &Connection, parts: &Parts) -> Origi
         address: address.unwrap_or(own.address),
         source: address.map_or_else(|| Arc::clone(&own.source), |address| worker.shared.sources.of(address)),
         secure: secure.unwrap_or(own.secure),
-    }
-}
-
-fn begin(worker: &Worker, origin: &Origin, parts: &Parts) -> AccessRecord {
-    AccessRecord {
-        decision_id: worker.next_decision_id(),
-        at_ms: worker.shared.settings.clock.unix_ms(),
-        started: Instant::now(),
-        source: origin.address,
-        method: parts.method.clone(),
-        target: parts.uri.clone(),
-        operation: None,
-        subject: None,
-        token: None,
-        revision: 0,
-        role: None,
-        outcome: Outcome::Forwarded(0),
-        status: 0,
-        bytes: 0,
-        complete: false,
-        took: std::time::Duration::ZERO,
-        detail: None,
-    }
-}
-
-fn end(worker: &Worker, mut record: AccessRecord, status: u16, finished: Finished) {
-    record.status = status;
-    record.bytes = finished.bytes;
-    record.complete = finished.complete;
-    record.took = record.started.elapsed();
-    if matches!(record.outcome, Outcome::Forwarded(_)) {
-        record.outcome = Outcome::Forwarded(status / 100);
-    }
-    worker.requests.count(
-        record.operation.as_ref().map(|operation| operation.index),
-        record.outcome,
-    );
-    if !worker.shared.access_log.push(record) {
-        worker.counters.log_dropped();
     }
 }
 

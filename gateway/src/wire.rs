@@ -248,8 +248,12 @@ impl Wire {
                 return Ok(std::mem::take(&mut self.section).line);
             }
             split_field(line).ok_or_else(in_body)?;
+            if self.section.line > TRAILERS_BYTES_MAX {
+                return Err(in_body());
+            }
         }
-        if self.section.searched > TRAILERS_BYTES_MAX {
+        // The empty line at the end is no field.
+        if self.section.searched.saturating_sub(LINE_END.len()) > TRAILERS_BYTES_MAX {
             return Err(in_body());
         }
         Ok(0)
@@ -317,7 +321,8 @@ impl Section {
             minor,
         });
         self.fields_start = self.line;
-        if target.len() > limits.target_bytes_max {
+        // A line that arrives whole is no longer than one that does not.
+        if target.len() > limits.target_bytes_max || self.line - target.len() > REQUEST_LINE_MARGIN {
             Err(Reason::TargetTooLong)
         } else {
             Ok(())
@@ -359,7 +364,7 @@ impl Section {
     }
 }
 
-/// Most octets of a request line beside its target: the longest method, spaces, version and line end.
+/// Most octets of a request line beside its target: the longest method, spaces, version and line ends.
 const REQUEST_LINE_MARGIN: usize = 64;
 
 const LINE_END: &[u8] = b"\r\n";

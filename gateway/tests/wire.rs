@@ -180,3 +180,29 @@ fn what_follows_a_request_for_another_protocol_waits_for_its_answer() {
     );
     assert!(wire.look(b"\x81\x05hello\r\n").is_err());
 }
+
+#[test]
+fn a_limit_is_met_at_the_same_octet_however_they_arrive() {
+    let method = |length: usize| format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(length));
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    let trailers = |length: usize| format!("{chunked}a:{}\r\n\r\n", "b".repeat(length - 4));
+    let rows = [
+        (method(52), true),
+        (method(53), false),
+        (method(200), false),
+        (format!("\r\n{}", method(51)), false),
+        (trailers(8192), true),
+        (trailers(8193), false),
+        (trailers(9000), false),
+    ];
+    for (octets, passes) in rows {
+        for part in [1, 7, octets.len()] {
+            let (_, violation) = pass(octets.as_bytes(), part);
+            assert_eq!(
+                violation.is_none(),
+                passes,
+                "{violation:?} in parts of {part}: {octets}"
+            );
+        }
+    }
+}

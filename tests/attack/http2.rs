@@ -40,6 +40,7 @@ const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
 const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
+const REFUSED_STREAM: u32 = 7;
 const COMPRESSION_ERROR: u32 = 9;
 
 /// What comes where the RFC names a code of its own, or would end the stream alone: the implementation has one code for
@@ -47,6 +48,9 @@ const COMPRESSION_ERROR: u32 = 9;
 fn generally(_code_of_the_rfc: u32) -> Outcome {
     Connection(PROTOCOL_ERROR)
 }
+
+/// `streams_per_connection_max` where it is not set.
+const STREAMS_MAX: u32 = 100;
 
 /// Both flags of a request without a body.
 const WHOLE: u8 = END_HEADERS | END_STREAM;
@@ -205,6 +209,8 @@ fn frames_for_streams_in_other_states_end_what_section_5_says() {
         row(("5.1 half closed: WINDOW_UPDATE", &[(HEADERS, WHOLE, 1, get), (WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])], Served(1)));
         row(("5.1.1 an even number", &[(HEADERS, WHOLE, 2, get)], Connection(PROTOCOL_ERROR)));
         row(("5.1.1 a number that is past", &[(HEADERS, END_HEADERS, 5, get), (HEADERS, WHOLE, 3, get)], Connection(PROTOCOL_ERROR)));
+        let many: Vec<Sent<'_>> = (0..=STREAMS_MAX).map(|number| (HEADERS, END_HEADERS, 2 * number + 1, &heads.post[..])).collect();
+        row(("5.1.2 a stream over the limit", &many, Stream(2 * STREAMS_MAX + 1, REFUSED_STREAM)));
         row(("5.3.1 PRIORITY on itself", &[(PRIORITY, 0, 1, &[0, 0, 0, 1, 0])], Stream(1, PROTOCOL_ERROR)));
     });
 }

@@ -1,10 +1,11 @@
 //! One line for each request, with what an operator needs and no secret.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use serde_json::json;
 
-use crate::harness::client::Request;
+use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
 use crate::harness::postern::Postern;
 use crate::harness::upstream::Upstream;
@@ -108,6 +109,28 @@ fn a_line_cannot_be_forged_by_what_a_caller_sends() {
         (&json!(401), &json!("token-missing")),
         "{line}"
     );
+}
+
+#[test]
+fn a_request_whose_caller_leaves_before_the_answer_is_logged_as_such() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let postern = Postern::start(&format!("http://{}", listener.local_addr().expect("it is bound")));
+    let mut caller = connect(postern.address);
+    let octets = postern
+        .administrator()
+        .octets(Request::new("GET", "/orgs/acme/env-types"));
+    caller.write_all(&octets).expect("it takes requests");
+    let waiting = listener.accept().expect("it connects");
+    drop(caller);
+    let line = postern.log_line(|line| line["reason"] == "caller-left");
+    assert_eq!(
+        (&line["status"], &line["complete"]),
+        (&json!(499), &json!(false)),
+        "{line}"
+    );
+    assert_eq!(line["operation"], "listEnvironmentTypes");
+    postern.wait_until_idle();
+    drop(waiting);
 }
 
 #[test]

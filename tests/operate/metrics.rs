@@ -82,7 +82,10 @@ fn every_label_is_from_a_closed_set() {
         .map(|o| o.id.as_str())
         .chain(["unknown"])
         .collect();
-    let reasons: BTreeSet<&str> = Reason::all().map(Reason::id).chain(["forwarded"]).collect();
+    let reasons: BTreeSet<&str> = Reason::all()
+        .map(Reason::id)
+        .chain(["forwarded", "caller-left"])
+        .collect();
     let text = String::from_utf8(postern.operator().get("/metrics").body).expect("UTF-8");
     for (name, labels, _) in samples(&text) {
         for (label, value) in labels {

@@ -109,6 +109,7 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_be_and_too_low_a_one_is_to
     limited.arg(command.get_program()).args(command.get_args());
     limited.arg(directory.path().join("data"));
     limited.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    limited.args(["--connections-max", "10000"]);
     let process = Process::spawn(limited);
     let told = process.logged("the limit of open files is below connections_max");
     assert_eq!(

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::harness::client::Request;
 use crate::harness::eventually;
 use crate::harness::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, header_block,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    header_block,
 };
 use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
@@ -267,4 +268,59 @@ fn an_idle_connection_is_told_to_go_away() {
         std::iter::from_fn(|| frames.read())
             .all(|frame| frame.stream == 0 && frame.flags <= 1 && frame.payload.len() <= 8)
     );
+}
+
+#[test]
+fn a_caller_that_opens_no_window_loses_its_connection_and_the_orchestrators_is_freed() {
+    let upstream = Upstream::start(|_| Reply::Answer(200, Vec::new(), vec![b'x'; 4 << 20]));
+    let postern = Postern::with(
+        &upstream.url(),
+        &["--http2-cleartext", "true", "--send-timeout-ms", "300"],
+    );
+    let mut frames = Frames::begin(postern.address);
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    assert!(frames.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    let head = head(&token(&postern), "/orgs/acme/env-types", &[]);
+    for number in [1, 3, 5] {
+        assert!(frames.send(HEADERS, END_HEADERS | END_STREAM, number, &head));
+    }
+    assert!(std::iter::from_fn(|| frames.read()).all(|frame| frame.kind != DATA));
+    postern.wait_until_idle();
+    postern.wait_for_metric("postern_connections", 0.0);
+    assert_eq!(upstream.received().len(), 3);
+}
+
+#[test]
+fn a_caller_that_makes_us_reset_its_streams_is_ended_like_one_that_resets_them() {
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = Postern::with(&upstream.url(), &CLEARTEXT);
+    let open = head(&token(&postern), "/orgs/acme/env-types", &[]);
+    let mut frames = Frames::begin(postern.address);
+    let spoilt = |frames: &mut Frames, number: u32| {
+        // An increment of nothing is an error of the stream: RFC 9113 §6.9.
+        frames.send(HEADERS, END_HEADERS | END_STREAM, number, &open) && frames.send(WINDOW_UPDATE, 0, number, &[0; 4])
+    };
+    let sent = (0..20_000).take_while(|at| spoilt(&mut frames, 2 * at + 1)).count();
+    assert!(sent < 20_000);
+    assert!(upstream.received().len() < 1_000, "{}", upstream.received().len());
+    postern.wait_until_idle();
+    assert_eq!(postern.administrator().get("/orgs/acme/env-types").status, 200);
+}
+
+#[test]
+fn a_header_block_that_grows_when_it_is_unpacked_is_refused() {
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = Postern::with(&upstream.url(), &CLEARTEXT);
+    let mut frames = Frames::begin(postern.address);
+    // A field of 4,000 octets is put into the table once, RFC 7541 §6.2.1, and then named by one octet, 4,000 times.
+    let mut block = head(&token(&postern), "/orgs/acme/env-types", &[]);
+    block.extend([0x40, 1, b'x', 127, 0xa1, 0x1e]);
+    block.extend([b'v'; 4_000]);
+    block.extend([0xbe; 4_000]);
+    assert!(frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &block));
+    let answered =
+        std::iter::from_fn(|| frames.read()).find(|frame| [HEADERS, RST_STREAM, GOAWAY].contains(&frame.kind));
+    assert!(answered.is_some());
+    assert!(upstream.received().is_empty());
+    assert_eq!(postern.administrator().get("/orgs/acme/env-types").status, 200);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::uri::{InvalidUriParts, Parts as UriParts, Uri};
 use http::{HeaderValue, Method, Request, Response, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, timeout_at};
 
@@ -135,14 +135,19 @@ enum Ended {
 }
 
 fn broken(lease: &Lease, error: hyper::Error) -> Failure {
-    // Of a body that ended too early, the caller made it so.
+    // A body that broke off, or was not framed as it must be, was the caller's.
     let upstreams_fault = !error.is_user();
     let heard = match &lease.held {
         Some(Held::Http1(connection)) => connection.has_heard(),
         // Without its whole head there is no answer on a stream.
         Some(Held::Http2(_)) | None => false,
     };
-    let refusal = Refusal::caused_by(Reason::UpstreamFailed, error);
+    let reason = if upstreams_fault {
+        Reason::UpstreamFailed
+    } else {
+        Reason::RequestAmbiguous
+    };
+    let refusal = Refusal::caused_by(reason, error);
     if upstreams_fault && !heard {
         Failure::NoAnswer(refusal)
     } else {
@@ -156,6 +161,12 @@ fn broken(lease: &Lease, error: hyper::Error) -> Failure {
 /// Writes the endpoint into a request, as the version of HTTP wants it.
 fn address(request: &mut Request<RequestBody>, place: &Place, http2: bool) -> Result<(), InvalidUriParts> {
     if !http2 {
+        // hyper leaves the body of a method away that rarely has one, unless its framing is given.
+        if request.body().size_hint().exact().is_none() {
+            request
+                .headers_mut()
+                .insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         request.headers_mut().insert(header::HOST, place.host.clone());
         if request.uri().authority().is_none() {
             return Ok(());
@@ -169,6 +180,7 @@ fn address(request: &mut Request<RequestBody>, place: &Place, http2: bool) -> Re
         parts.scheme = Some(place.scheme.clone());
         parts.authority = Some(place.authority.clone());
         fields.remove(header::HOST);
+        fields.remove(header::TRANSFER_ENCODING);
         if grpc::is_call(fields) {
             fields.insert(header::TE, HeaderValue::from_static("trailers"));
         }
