@@ -225,9 +225,7 @@ def soak(arguments, work):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     empty = [gateway.resident_mib() for gateway in gateways]
-    idle = [(gateway, gateway.connect(context)) for gateway in gateways for _ in range(arguments.idle // 2)]
-    for gateway, stream in idle:
-        assert gateway.ask(stream)[0] == 200
+    idle = [(gateway, open_idle(gateway, context)) for gateway in gateways for _ in range(arguments.idle // 2)]
     swaps = Swaps(work, gateways, context)
     loads = [Load(gateway) for gateway in gateways]
     began, memory = time.monotonic(), []
@@ -241,6 +239,13 @@ def soak(arguments, work):
             load.end()
     memory.append([gateway.resident_mib() for gateway in gateways])
     return report(loads, swaps, (empty, memory), count_broken(idle), time.monotonic() - began)
+
+
+def open_idle(gateway, context):
+    """Opens a connection and uses it once: one that has never been used is ended by the limit on heads."""
+    stream = gateway.connect(context)
+    assert gateway.ask(stream)[0] == 200
+    return stream
 
 
 def count_broken(idle):

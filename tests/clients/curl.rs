@@ -124,26 +124,25 @@ fn a_download_arrives_as_it_was_sent() {
 fn a_body_that_is_waited_with_is_asked_for_and_one_of_a_refused_request_is_not() {
     let upstream = Upstream::answering(200, json!({}));
     let serving = Serving::start(&upstream);
-    for version in VERSIONS {
-        // It would wait in vain longer than it may last.
-        let wait = ["--expect100-timeout", "60", "--header", "Expect: 100-continue"];
-        let told = [
-            "--verbose",
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code} %{size_upload}",
-        ];
-        let asked = [&[version], &wait[..], &told, &["--data-binary", "@-"]].concat();
-        let sent = serving.whole(&serving.postern.administrator(), UPLOAD, &asked, &body());
-        assert_eq!(
-            String::from_utf8_lossy(&sent.stdout),
-            format!("200 {BODY_BYTES}"),
-            "{}",
-            sent.stderr
-        );
-        let refused = serving.whole(&serving.postern.anybody(), UPLOAD, &asked, &body());
-        assert_eq!(String::from_utf8_lossy(&refused.stdout), "401 0", "{}", refused.stderr);
+    // Over HTTP/2 it is not asked for, and curl sends it when it has waited: it is what a client must do anyway. A refusal
+    // is an answer and a reset behind it (`tests/request/http2.rs`), of which curl before 8 tells the reset alone.
+    for (version, wait_s) in [("--http1.1", "60"), ("--http2", "0.1")] {
+        let ask = |caller: &Client, wait_s: &str| {
+            let wait = ["--expect100-timeout", wait_s, "--header", "Expect: 100-continue"];
+            let told = ["--output", "/dev/null", "--write-out", "%{http_code} %{size_upload}"];
+            let asked = [&[version], &wait[..], &told, &["--data-binary", "@-"]].concat();
+            let told = serving.whole(caller, UPLOAD, &asked, &body());
+            (String::from_utf8_lossy(&told.stdout).into_owned(), told.stderr)
+        };
+        let (sent, stderr) = ask(&serving.postern.administrator(), wait_s);
+        assert_eq!(sent, format!("200 {BODY_BYTES}"), "{version} {stderr}");
+        let (refused, stderr) = ask(&serving.postern.anybody(), "60");
+        let expected: &[&str] = if version == "--http2" {
+            &["401 0", "000 0"]
+        } else {
+            &["401 0"]
+        };
+        assert!(expected.contains(&&*refused), "{version} {refused} {stderr}");
     }
     assert_eq!(upstream.received().len(), VERSIONS.len());
 }

@@ -50,9 +50,17 @@ impl Frames {
 
     /// Sends a frame; `false` when the connection has ended.
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.stream.write_all(&[&head, payload].concat()).is_ok()
+        self.send_all([(kind, flags, stream, payload)])
+    }
+
+    /// Sends frames in one piece: kind, flags, stream, payload. `false` when the connection has ended.
+    pub(crate) fn send_all<'f>(&mut self, frames: impl IntoIterator<Item = (u8, u8, u32, &'f [u8])>) -> bool {
+        let mut octets = Vec::new();
+        for (kind, flags, stream, payload) in frames {
+            let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+            octets.extend([&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat());
+        }
+        self.stream.write_all(&octets).is_ok()
     }
 
     /// Reads the next frame; `None` at the end of the connection.

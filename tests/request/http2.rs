@@ -174,6 +174,27 @@ fn a_header_section_over_its_limits_is_refused_in_words() {
     assert!(body.contains("target-too-long"), "{body}");
 }
 
+#[test]
+fn an_upload_that_is_refused_early_is_answered_and_then_stopped_without_an_error() {
+    let postern = Postern::with("http://127.0.0.1:9", &CLEARTEXT);
+    let mut frames = Frames::begin(postern.address);
+    let head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/orgs/acme/artefact-versions"),
+        (":authority", "a"),
+    ];
+    frames.send(HEADERS, END_HEADERS, 1, &header_block(&head));
+    let of_stream = std::iter::from_fn(|| frames.read()).filter(|frame| frame.stream == 1);
+    let kinds: Vec<_> = of_stream.map(|frame| (frame.kind, frame.payload)).take(3).collect();
+    let [(HEADERS, _), (DATA, body), (RST_STREAM, code)] = &kinds[..] else {
+        panic!("{kinds:?}");
+    };
+    assert!(body.starts_with(br#"{"error":"unauthenticated""#), "{kinds:?}");
+    // NO_ERROR, RFC 9113 §8.1.
+    assert_eq!(code, &[0; 4]);
+}
+
 /// Sends the frame of a number; `false` when the connection has ended.
 type Send<'s> = &'s dyn Fn(&mut Frames, u32) -> bool;
 
