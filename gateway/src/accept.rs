@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
-use crate::listeners::waiting;
+use crate::listeners::{SETTLE_TIME, Sharing, turn_away, waiting};
 use crate::metrics::Unserved;
 use crate::protocol::converse;
 use crate::sources::Place;
@@ -24,7 +24,11 @@ pub(crate) enum Phase {
 }
 
 /// Takes connections and serves them until told to drain, and then until they have ended or the time is up.
-pub(crate) async fn accept(current: Current, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+pub(crate) async fn accept(
+    current: Current,
+    (listener, sharing): (TcpListener, Sharing),
+    mut phase: watch::Receiver<Phase>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
@@ -45,7 +49,7 @@ pub(crate) async fn accept(current: Current, listener: TcpListener, mut phase: w
             (Ok(_) | Err(_), Ok(_) | Err(_)) => shed(&worker, &stream),
         }
     };
-    let serving = async {
+    let serve = async || {
         loop {
             match listener.accept().await {
                 Ok(accepted) => take(accepted),
@@ -58,8 +62,13 @@ pub(crate) async fn accept(current: Current, listener: TcpListener, mut phase: w
         }
     };
     tokio::select! {
-        () = serving => {}
+        () = serve() => {}
         _ = drained.wait_for(|phase| *phase != Phase::Serve) => {}
+    }
+    if sharing == Sharing::Shared {
+        turn_away(&listener);
+        // What is cut off is the wait for one more.
+        drop(timeout(SETTLE_TIME, serve()).await);
     }
     current.drain();
     waiting(listener).into_iter().for_each(take);

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -81,6 +81,15 @@ pub(crate) async fn await_data(listener: &TcpListener, sharing: Sharing, cache: 
     }
 }
 
+/// Sends callers who begin to connect to the other gateway of a shared address: what they begin with is not answered here, so
+/// that they ask again within a second. What has been answered comes to its end. Closing the socket without this would reset
+/// the connections that are being made at that moment.
+pub(crate) fn turn_away(listener: &tokio::net::TcpListener) {
+    if let Err(error) = SockRef::from(listener).attach_filter(&NO_SYN) {
+        tracing::warn!(%error, "connections that begin now may be reset");
+    }
+}
+
 /// Closes a listener. Returns the connections that the kernel had in its queue, which would be reset.
 pub(crate) fn waiting(listener: tokio::net::TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let taken = listener.into_std().map(|listener| {
@@ -94,6 +103,23 @@ pub(crate) fn waiting(listener: tokio::net::TcpListener) -> Vec<(TcpStream, Sock
     });
     taken.unwrap_or_default()
 }
+
+/// How long connections that are half made when callers are turned away may take: some round trips.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(200);
+
+/// Drops segments that begin a connection. It sees a segment from its TCP header on: the flags are in octet 13, SYN is 2 (RFC
+/// 9293 §3.1).
+static NO_SYN: [SockFilter; 4] = [
+    SockFilter::new(LOAD_OCTET, 0, 0, 13),
+    SockFilter::new(JUMP_IF_SET, 0, 1, 2),
+    SockFilter::new(RETURN, 0, 0, 0),
+    SockFilter::new(RETURN, 0, 0, u32::MAX),
+];
+
+/// Instructions of classic BPF: `BPF_LD | BPF_B | BPF_ABS`, `BPF_JMP | BPF_JSET | BPF_K`, `BPF_RET | BPF_K`.
+const LOAD_OCTET: u16 = 0x30;
+const JUMP_IF_SET: u16 = 0x45;
+const RETURN: u16 = 0x06;
 
 /// How long connections wait for the first data.
 const FIRST_DATA_TIME_MAX: Duration = Duration::from_secs(2);

@@ -209,7 +209,7 @@ impl Gateway {
                         () = listeners::await_data(&listener, self.sharing, &cache) => {}
                         _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
                     }
-                    accept::accept(worker, listener, phases).await;
+                    accept::accept(worker, (listener, self.sharing), phases).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
             })?);
