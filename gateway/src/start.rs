@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Running {
     requests: Arc<AllRequests>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Threads>,
+    /// Workers that accept connections.
+    accepting: Arc<AtomicUsize>,
     address: SocketAddr,
 }
 
@@ -114,6 +117,9 @@ pub enum NotReady {
     /// The data is older than it may be.
     #[error("the data is too old")]
     DataTooOld,
+    /// Not all workers accept connections yet.
+    #[error("connections are not accepted yet")]
+    NotAccepting,
     /// It is finishing what runs.
     #[error("draining")]
     Draining,
@@ -192,11 +198,12 @@ impl Gateway {
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
         start_control(configurations.clone(), self.arrivals)?;
         let requests = Arc::<AllRequests>::default();
+        let accepting = Arc::new(AtomicUsize::new(0));
         let mut workers = Vec::new();
         for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
             let (configurations, counts) = (configurations.clone(), WorkerCounts(Arc::clone(&requests)));
-            let name = format!("postern-worker-{number}");
+            let (name, accepts) = (format!("postern-worker-{number}"), Arc::clone(&accepting));
             workers.push(start_thread(name, move |runtime| {
                 let serving = async move {
                     let cache = Arc::clone(&shared.cache);
@@ -209,6 +216,7 @@ impl Gateway {
                         () = listeners::await_data(&listener, self.sharing, &cache) => {}
                         _ = told.wait_for(|phase| *phase != Phase::Serve) => {}
                     }
+                    accepts.fetch_add(1, Ordering::Relaxed);
                     accept::accept(worker, (listener, self.sharing), phases).await;
                 };
                 LocalSet::new().block_on(&runtime, serving);
@@ -228,6 +236,7 @@ impl Gateway {
             requests,
             phase,
             threads,
+            accepting,
             address: self.address,
         })
     }
@@ -291,6 +300,8 @@ impl Running {
         match (shared.cache.store(), shared.cache.age_ms(settings.clock.unix_ms())) {
             (None, _) | (_, None) => Err(NotReady::NoData),
             (_, Some(age_ms)) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(NotReady::DataTooOld),
+            // Whoever waits for this to end another gateway on the same address would leave nobody to listen.
+            _ if self.accepting.load(Ordering::Relaxed) < self.counters.len() => Err(NotReady::NotAccepting),
             (Some(_), Some(_)) => Ok(()),
         }
     }
