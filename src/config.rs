@@ -1,7 +1,7 @@
 //! Configuration: one TOML file, each key also a flag and a `POSTERN_…` variable; flags win over variables, variables over
 //! the file. All errors are reported at once.
 //!
-//! [`keys`] is the single list of keys; [`example`] writes it down as a file.
+//! [`keys`] is the single list of keys; [`mod@example`] writes it down as a file.
 
 mod example;
 mod keys;

@@ -7,7 +7,7 @@
 //! - [`connection`]: opening one, over HTTP/1.1 or HTTP/2.
 //! - [`pool`]: a worker's connections.
 //! - [`exchange`], [`send`]: a request on one connection, and its way over several.
-//! - [`tend`]: what is looked after between requests.
+//! - [`mod@tend`]: what is looked after between requests.
 //! - [`metrics`]: what is counted.
 //!
 //! Workers share what is in this file and change nothing in it for a request: their connections are their own.
