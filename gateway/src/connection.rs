@@ -30,9 +30,12 @@ pub(crate) struct Connection {
     in_flight: Cell<usize>,
     /// When the last request ended.
     rests_since: Cell<Instant>,
-    /// Answers whose next part waits for the caller's window.
-    offers: RefCell<Vec<Weak<Cell<Option<Instant>>>>>,
+    offers: Offers,
 }
+
+/// Answers whose next part waits for the caller's window, by when it was offered.
+#[derive(Default)]
+struct Offers(RefCell<Vec<Weak<Cell<Option<Instant>>>>>);
 
 /// The next part of an answer over HTTP/2, which waits until the caller has a window for it. Over HTTP/1.1 there is but one
 /// answer at a time, and the socket knows.
@@ -66,7 +69,7 @@ impl Connection {
             _places: places,
             in_flight: Cell::new(0),
             rests_since: Cell::new(Instant::now()),
-            offers: RefCell::default(),
+            offers: Offers::default(),
         })
     }
 
@@ -88,22 +91,35 @@ impl Connection {
 
     /// Notes that an answer will be offered in parts.
     pub(crate) fn offer(&self) -> Offer {
-        let offer = Offer(Rc::new(Cell::new(Some(Instant::now()))));
-        self.offers.borrow_mut().push(Rc::downgrade(&offer.0));
-        offer
+        self.offers.begin()
     }
 
     /// Returns when a part of an answer will have been on offer for some time, if it is not taken.
     pub(crate) fn stalled_at(&self, time: Duration) -> Option<Instant> {
-        let mut offers = self.offers.borrow_mut();
-        offers.retain(|offer| offer.strong_count() > 0);
-        let since = offers.iter().filter_map(|offer| offer.upgrade()?.get());
-        since.min().map(|since| since + time)
+        self.offers.earliest().map(|since| since + time)
     }
 
     /// Returns when it will have rested for some time, if no request comes; `None` while one is being answered.
     pub(crate) fn rested_at(&self, time: Duration) -> Option<Instant> {
         (self.in_flight.get() == 0).then(|| self.rests_since.get() + time)
+    }
+}
+
+impl Offers {
+    fn begin(&self) -> Offer {
+        let offer = Offer(Rc::new(Cell::new(Some(Instant::now()))));
+        let mut offers = self.0.borrow_mut();
+        // Before it would grow: a connection may have many answers in its time, and few at once.
+        if offers.len() == offers.capacity() {
+            offers.retain(|offer| offer.strong_count() > 0);
+        }
+        offers.push(Rc::downgrade(&offer.0));
+        offer
+    }
+
+    fn earliest(&self) -> Option<Instant> {
+        let offers = self.0.borrow();
+        offers.iter().filter_map(|offer| offer.upgrade()?.get()).min()
     }
 }
 
@@ -124,5 +140,23 @@ impl Drop for Busy {
         let connection = &self.0;
         connection.in_flight.set(connection.in_flight.get() - 1);
         connection.rests_since.set(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_remembers_the_answers_that_it_has_and_not_those_that_it_had() {
+        let offers = Offers::default();
+        let kept: Vec<Offer> = (0..10).map(|_| offers.begin()).collect();
+        for _ in 0..10_000 {
+            offers.begin();
+        }
+        assert!(offers.0.borrow().capacity() <= 64, "{}", offers.0.borrow().capacity());
+        assert!(offers.earliest().is_some());
+        kept.iter().for_each(Offer::take);
+        assert_eq!(offers.earliest(), None);
     }
 }
