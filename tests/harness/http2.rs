@@ -63,6 +63,12 @@ impl Frames {
         self.stream.write_all(&octets).is_ok()
     }
 
+    /// Lets whatever comes be read and forgotten, so that neither side waits for the other.
+    pub(crate) fn read_aside(&self) {
+        let mut stream = self.stream.try_clone().expect("a stream can be shared");
+        std::thread::spawn(move || drop(std::io::copy(&mut stream, &mut std::io::sink())));
+    }
+
     /// Reads the next frame; `None` at the end of the connection.
     pub(crate) fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];

@@ -1,6 +1,7 @@
 //! HTTP/2 from callers: the same requests, the same answers, and an end to floods.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -278,6 +279,7 @@ fn a_caller_that_opens_no_window_loses_its_connection_and_the_orchestrators_is_f
         &["--http2-cleartext", "true", "--send-timeout-ms", "300"],
     );
     let mut frames = Frames::begin(postern.address);
+    let began = Instant::now();
     // SETTINGS_INITIAL_WINDOW_SIZE.
     assert!(frames.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
     let head = head(&token(&postern), "/orgs/acme/env-types", &[]);
@@ -287,6 +289,8 @@ fn a_caller_that_opens_no_window_loses_its_connection_and_the_orchestrators_is_f
     assert!(std::iter::from_fn(|| frames.read()).all(|frame| frame.kind != DATA));
     postern.wait_until_idle();
     postern.wait_for_metric("postern_connections", 0.0);
+    // A connection that does not answer whether it lives would end too, but not before 40 s.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(upstream.received().len(), 3);
 }
 
@@ -296,12 +300,15 @@ fn a_caller_that_makes_us_reset_its_streams_is_ended_like_one_that_resets_them()
     let postern = Postern::with(&upstream.url(), &CLEARTEXT);
     let open = head(&token(&postern), "/orgs/acme/env-types", &[]);
     let mut frames = Frames::begin(postern.address);
+    frames.read_aside();
     let spoilt = |frames: &mut Frames, number: u32| {
-        // An increment of nothing is an error of the stream: RFC 9113 §6.9.
-        frames.send(HEADERS, END_HEADERS | END_STREAM, number, &open) && frames.send(WINDOW_UPDATE, 0, number, &[0; 4])
+        // A window over its largest size is an error of the stream: RFC 9113 §6.9.1.
+        frames.send(HEADERS, END_HEADERS | END_STREAM, number, &open)
+            && frames.send(WINDOW_UPDATE, 0, number, &[0x7f, 0xff, 0xff, 0xff])
     };
     let sent = (0..20_000).take_while(|at| spoilt(&mut frames, 2 * at + 1)).count();
-    assert!(sent < 20_000);
+    assert!((60..20_000).contains(&sent), "{sent}");
+    postern.wait_for_metric(r#"postern_http2_floods_total{frames="other"}"#, 1.0);
     assert!(upstream.received().len() < 1_000, "{}", upstream.received().len());
     postern.wait_until_idle();
     assert_eq!(postern.administrator().get("/orgs/acme/env-types").status, 200);
