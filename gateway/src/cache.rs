@@ -403,6 +403,8 @@ impl Tables {
             Record::TokenRemoved { digest } => {
                 self.tokens.remove(&digest);
             }
+            // What policies there are is not known here.
+            Record::Policy(_) | Record::PolicyRemoved { .. } | Record::Guard(_) | Record::GuardRemoved { .. } => {}
         }
     }
 

@@ -5,20 +5,26 @@
 //! # Layout
 //! - [`frame`]: the lines of the feed, and how a gateway answers.
 //! - [`record`]: what a frame carries: subjects with their roles, tokens.
+//! - [`policy`]: policies and guards, as records; which component is in force.
+//! - [`decision`]: a decision with all that it was made of.
 //! - [`scope`]: the objects on which roles are held.
 //! - [`token`]: the secrets: their format, and the digest that is all anyone keeps.
 //! - [`thumbprint`]: the client certificates that tokens can be bound to.
 //! - [`clock`]: the time, as a parameter.
 
 pub mod clock;
+pub mod decision;
 pub mod frame;
+pub mod policy;
 pub mod record;
 pub mod scope;
 pub mod thumbprint;
 pub mod token;
 
 pub use clock::Clock;
+pub use decision::RecordedDecision;
 pub use frame::{Acknowledgement, Creator, EffectReport, Frame, Identity, ObjectEffect, VerificationKey};
+pub use policy::{Guard, GuardScope, Policy, PolicyDigest, PolicyKind, PolicyVersion};
 pub use record::{Record, RoleBinding, Subject, SubjectKind, Token};
 pub use scope::Scope;
 pub use thumbprint::Thumbprint;

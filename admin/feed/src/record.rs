@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{Guard, Policy};
 use crate::{Digest, Scope, Thumbprint};
 
 /// One thing's state, or its end.
@@ -21,6 +22,24 @@ pub enum Record {
     TokenRemoved {
         /// Digest of the token.
         digest: Digest,
+    },
+    /// A policy that was published.
+    Policy(Policy),
+    /// A policy is gone, and with it the role that it made.
+    PolicyRemoved {
+        /// The organisation it belonged to.
+        org: String,
+        /// Name of the policy.
+        name: String,
+    },
+    /// A guard that is attached.
+    Guard(Guard),
+    /// A guard is attached no more.
+    GuardRemoved {
+        /// The organisation it belonged to.
+        org: String,
+        /// Id of the guard.
+        id: String,
     },
 }
 

@@ -34,6 +34,12 @@ pub enum Scope {
 #[error("{0:?} is not the path of an organisation, an app or an env type")]
 pub struct NotAScope(String);
 
+impl NotAScope {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl Scope {
     /// Returns the scope of an organisation.
     pub fn org(org: &str) -> Self {
