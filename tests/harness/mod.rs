@@ -8,6 +8,7 @@
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
 //! - [`grpc`]: a service of gRPC and its callers.
+//! - [`policies`]: policies that tests publish.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
@@ -22,6 +23,7 @@ pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod metrics;
+pub(crate) mod policies;
 pub(crate) mod postern;
 pub(crate) mod process;
 pub(crate) mod raw;
