@@ -10,6 +10,7 @@ mod facts;
 mod faults;
 mod forward;
 mod front;
+mod hostile_policies;
 mod http2;
 mod identify;
 mod identity;
