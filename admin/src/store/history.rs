@@ -3,9 +3,9 @@
 //! The log holds the records of the newest changes. What did not change since the revision is as it is now; what did is
 //! in the last record before it, and when that is no longer in the log, nobody knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use feed::{Guard, Policy, Record, Subject};
+use feed::{Guard, Policy, PolicyDigest, Record, Subject};
 
 use super::{StoreError, View, signed, unsigned};
 
@@ -128,6 +128,12 @@ impl View {
 }
 
 impl PoliciesThen {
+    /// Returns the components that decide, each once.
+    pub(crate) fn digests(&self) -> BTreeSet<PolicyDigest> {
+        let versions = |policy: &Policy| [Some(policy.active.digest), policy.fallback.as_ref().map(|old| old.digest)];
+        self.policies.values().flat_map(versions).flatten().collect()
+    }
+
     fn put(&mut self, thing: Thing, record: Option<Record>) {
         match (thing, record) {
             (Thing::Policy(key), Some(Record::Policy(policy))) => drop(self.policies.insert(key, *policy)),

@@ -61,8 +61,8 @@ impl View {
 }
 
 impl Store {
-    /// Adds a gateway's counts; returns whether they are of the version that is watched now. Others are forgotten.
-    pub(crate) async fn add_shadow_counts(&self, report: &ShadowReport) -> Result<bool, StoreError> {
+    /// Adds a gateway's counts, unless they are of a version that is watched no more.
+    pub(crate) async fn add_shadow_counts(&self, report: &ShadowReport) -> Result<(), StoreError> {
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let mut view = View { transaction };
         let (watched,): (bool,) =
@@ -73,7 +73,7 @@ impl Store {
                 .fetch_one(view.connection())
                 .await?;
         if !watched {
-            return Ok(false);
+            return Ok(());
         }
         view.add_totals(report).await?;
         let (mut rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM shadow_flips WHERE org = ? AND policy = ?")
@@ -88,7 +88,7 @@ impl Store {
             rows += 1;
         }
         view.transaction.commit().await?;
-        Ok(true)
+        Ok(())
     }
 }
 
