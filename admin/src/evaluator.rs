@@ -50,9 +50,6 @@ pub(crate) struct Vetted {
     pub manifest: Manifest,
 }
 
-/// The right to have a component vetted, held until that is done.
-pub(crate) struct VettingTurn(OwnedSemaphorePermit);
-
 impl Evaluator {
     /// Starts the engine and loads the built-in roles.
     ///
@@ -117,9 +114,9 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`ApiError::Busy`] when too many are being vetted.
-    pub(crate) fn vetting_turn(&self) -> Result<VettingTurn, ApiError> {
+    pub(crate) fn vetting_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let turn = Arc::clone(&self.vettings).try_acquire_owned();
-        turn.map(VettingTurn).map_err(|_none_left| ApiError::Busy)
+        turn.map_err(|_none_left| ApiError::Busy)
     }
 
     /// Vets a component, and gives it back.
@@ -129,7 +126,7 @@ impl Evaluator {
     pub(crate) async fn vet(
         self: &Arc<Self>,
         component: Vec<u8>,
-        turn: VettingTurn,
+        turn: OwnedSemaphorePermit,
     ) -> Result<(Vec<u8>, Vetted), ApiError> {
         let evaluator = Arc::clone(self);
         let work = spawn_blocking(move || {
