@@ -92,12 +92,16 @@ impl Evaluator {
 
     /// Returns the policies of the built-in roles and their components, by name.
     pub(crate) fn built_in(&self) -> impl Iterator<Item = (&Policy, &'static [u8])> {
-        self.built_in.values().map(|(policy, component)| (&**policy, *component))
+        self.built_in
+            .values()
+            .map(|(policy, component)| (&**policy, *component))
     }
 
     /// Returns the policy of a built-in role and its component.
     pub(crate) fn built_in_role(&self, name: &str) -> Option<(&Policy, &'static [u8])> {
-        self.built_in.get(name).map(|(policy, component)| (&**policy, *component))
+        self.built_in
+            .get(name)
+            .map(|(policy, component)| (&**policy, *component))
     }
 
     /// Tells of other operations from now on.
@@ -257,7 +261,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn layout(policies: &PoliciesThen, loaded: &BTreeMap<PolicyDigest, Option<Arc<Policy>>>) -> Layout {
     let found = |digest: PolicyDigest| loaded.get(&digest).cloned().flatten();
-    let roles = policies.policies.values().filter(|policy| policy.kind == PolicyKind::Role);
+    let roles = policies
+        .policies
+        .values()
+        .filter(|policy| policy.kind == PolicyKind::Role);
     let roles = roles.map(|policy| RoleEntry {
         org: policy.org.clone(),
         role: policy.name.clone(),

@@ -59,7 +59,11 @@ pub(super) async fn read(
     PathParameters((org, id)): PathParameters<(String, String)>,
 ) -> Result<Json<RecordedDecision>, ApiError> {
     drop(api.read(&caller, &org).await?);
-    api.decisions.decision(&org, &id).await?.map(Json).ok_or(ApiError::NotFound)
+    api.decisions
+        .decision(&org, &id)
+        .await?
+        .map(Json)
+        .ok_or(ApiError::NotFound)
 }
 
 const OUTCOMES: [&str; 4] = ["allowed", "not-allowed", "denied", "undecided"];

@@ -26,7 +26,9 @@ pub(super) fn required(name: &'static str, value: Option<String>) -> Result<Stri
 }
 
 /// Reads a member that may be `null`, apart from one that is absent.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(member: D) -> Result<Option<Option<T>>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    member: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(member).map(Some)
 }
 

@@ -79,7 +79,9 @@ pub(super) async fn shadow(
     let mut reading = api.read(&caller, &org).await?;
     let policy = reading.policy(&name).await?;
     let counts = reading.view.shadow_counts(&policy).await?;
-    ShadowReportView::of(&policy, counts).map(Json).ok_or(ApiError::NotFound)
+    ShadowReportView::of(&policy, counts)
+        .map(Json)
+        .ok_or(ApiError::NotFound)
 }
 
 /// Answers with a component.

@@ -70,12 +70,7 @@ impl Writing {
     }
 
     /// Takes the role from all who hold it, or gives them another; returns what became of the bindings.
-    async fn release(
-        &mut self,
-        api: &Api,
-        policy: &StoredPolicy,
-        bindings: Option<String>,
-    ) -> Result<Value, ApiError> {
+    async fn release(&mut self, api: &Api, policy: &StoredPolicy, bindings: Option<String>) -> Result<Value, ApiError> {
         let holders = self.change.view.role_holders(&policy.org, &policy.name).await?;
         let Some(bindings) = bindings else {
             if holders.is_empty() {

@@ -99,7 +99,9 @@ impl Writing {
             None => (first(org.clone(), &candidate), true),
         };
         let stored = self.stored(&candidate, digest)?;
-        self.change.insert_version(&policy, &stored, &candidate.component).await?;
+        self.change
+            .insert_version(&policy, &stored, &candidate.component)
+            .await?;
         policy.versions.insert(0, stored);
         if candidate.activate && !new {
             activate(&mut self.change, &mut policy, &version).await?;

@@ -48,7 +48,14 @@ pub(super) async fn create(
     fields::check_name("name", &name)?;
     let email = fields::email(body.email)?;
     let scope = Scope::org(&org);
-    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, SubjectKind::ServiceUser).await?;
+    rules::check_bindable(
+        &mut writing.change.view,
+        &api.roles,
+        &role,
+        &scope,
+        SubjectKind::ServiceUser,
+    )
+    .await?;
     rules::check_may_give(&writing.caller, &role)?;
     let id = format!("s-{}", api.random.uuid().map_err(ApiError::internal)?);
     let new = NewSubject {

@@ -99,9 +99,7 @@ fn read(row: &SqliteRow) -> Result<Guard, StoreError> {
         org: row.try_get("org")?,
         id: row.try_get("id")?,
         policy: row.try_get("policy")?,
-        scope: scope
-            .parse()
-            .map_err(|error| StoreError::Damaged(format!("{error}")))?,
+        scope: scope.parse().map_err(|error| StoreError::Damaged(format!("{error}")))?,
         position: row.try_get("position")?,
         settings: row.try_get("settings")?,
     })

@@ -130,7 +130,12 @@ impl View {
 impl PoliciesThen {
     /// Returns the components that decide, each once.
     pub(crate) fn digests(&self) -> BTreeSet<PolicyDigest> {
-        let versions = |policy: &Policy| [Some(policy.active.digest), policy.fallback.as_ref().map(|old| old.digest)];
+        let versions = |policy: &Policy| {
+            [
+                Some(policy.active.digest),
+                policy.fallback.as_ref().map(|old| old.digest),
+            ]
+        };
         self.policies.values().flat_map(versions).flatten().collect()
     }
 

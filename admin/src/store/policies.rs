@@ -289,9 +289,8 @@ impl StoredPolicy {
         let newest = self.versions.first().map(|newest| newest.version.to_string());
         let mut ready: Vec<&String> = previous.into_iter().filter(|_| !self.fallback).collect();
         let shadowed = self.shadow.as_ref().map(|shadow| &shadow.version);
-        let fresh = |version: &&String| {
-            **version != self.active && Some(*version) != previous && Some(*version) != shadowed
-        };
+        let fresh =
+            |version: &&String| **version != self.active && Some(*version) != previous && Some(*version) != shadowed;
         ready.extend(newest.as_ref().filter(fresh));
         Ok(Policy {
             org: self.org.clone(),

@@ -110,12 +110,7 @@ impl View {
         Ok(())
     }
 
-    async fn add_flip(
-        &mut self,
-        report: &ShadowReport,
-        flip: &ShadowFlip,
-        subject: &str,
-    ) -> Result<(), StoreError> {
+    async fn add_flip(&mut self, report: &ShadowReport, flip: &ShadowFlip, subject: &str) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO shadow_flips
                  (org, policy, operation, subject, was, would_be, flips, first_ms, last_ms, decision)

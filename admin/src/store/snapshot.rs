@@ -67,7 +67,9 @@ impl View {
     async fn policy_lines(&mut self, org: &str) -> Result<RecordLines, StoreError> {
         let policies = self.policies(org).await?;
         let guards = self.guards(org).await?;
-        let policies = policies.iter().map(|policy| Ok(Record::Policy(Box::new(policy.record()?))));
+        let policies = policies
+            .iter()
+            .map(|policy| Ok(Record::Policy(Box::new(policy.record()?))));
         let records: Vec<Record> = policies
             .chain(guards.into_iter().map(|guard| Ok(Record::Guard(guard))))
             .collect::<Result<_, StoreError>>()?;

@@ -19,7 +19,10 @@ async fn the_matrix_tells_each_operation_on_each_object_and_who_made_it_so() {
     });
     assert_eq!(row(&access, "getApplication"), &expected);
     let refused = row(&access, "deleteApplication");
-    assert_eq!((&refused["outcome"], &refused["by"]), (&json!("not-allowed"), &json!(null)));
+    assert_eq!(
+        (&refused["outcome"], &refused["by"]),
+        (&json!("not-allowed"), &json!(null))
+    );
     assert_eq!(row(&access, "listApplications")["by"], "member");
     assert_eq!(row(&access, "listApplications")["object"], "/orgs/my-org");
 }
@@ -30,12 +33,20 @@ async fn the_matrix_shows_what_a_guard_refuses() {
     attach_freeze(&plane, "app.read").await;
     let access = access(&plane, &robot, "").await;
     let refused = row(&access, "getApplication");
-    assert_eq!((&refused["outcome"], &refused["by"]), (&json!("denied"), &json!("freeze")));
+    assert_eq!(
+        (&refused["outcome"], &refused["by"]),
+        (&json!("denied"), &json!("freeze"))
+    );
     assert_eq!(row(&access, "listEnvironments")["outcome"], "allowed");
     // What roles allow does not depend on it.
-    let perms = plane.ask(&plane.root, "GET", &format!("/orgs/{ORG}/users/{robot}/perms")).await;
+    let perms = plane
+        .ask(&plane.root, "GET", &format!("/orgs/{ORG}/users/{robot}/perms"))
+        .await;
     let on_app = &perms.body["objects"]["/orgs/my-org/apps/web"]["permissions"];
-    assert!(on_app.as_array().expect("an array").contains(&json!("app.read")), "{on_app}");
+    assert!(
+        on_app.as_array().expect("an array").contains(&json!("app.read")),
+        "{on_app}"
+    );
 }
 
 #[tokio::test]
@@ -46,7 +57,10 @@ async fn the_matrix_is_told_for_a_version_that_is_not_in_force() {
     other.assert_ok();
     // The other version admits no role on an app.
     assert_eq!(row(&other, "getApplication")["outcome"], "not-allowed");
-    assert_eq!(row(&access(&plane, &robot, "").await, "getApplication")["outcome"], "allowed");
+    assert_eq!(
+        row(&access(&plane, &robot, "").await, "getApplication")["outcome"],
+        "allowed"
+    );
     for query in ["?policy=tester&version=2.0.0", "?policy=nothing&version=1.1.0"] {
         access(&plane, &robot, query).await.assert_refused(404, "not-found");
     }
@@ -63,7 +77,10 @@ async fn the_matrix_is_told_as_it_was_at_an_older_revision() {
     before.assert_ok();
     assert_eq!(before.body["revision"], bound - 1);
     let rows = before.body["rows"].as_array().expect("an array");
-    assert!(rows.iter().all(|row| row["object"] == "/orgs/my-org"), "no role on an app yet");
+    assert!(
+        rows.iter().all(|row| row["object"] == "/orgs/my-org"),
+        "no role on an app yet"
+    );
     attach_freeze(&plane, "app.read").await;
     assert_eq!(plane.publish(&role("member", "tester", "1.1.0")).await.status, 201);
     let then = access(&plane, &robot, &format!("?revision={bound}")).await;
@@ -73,7 +90,9 @@ async fn the_matrix_is_told_as_it_was_at_an_older_revision() {
     let then = access(&plane, &robot, &format!("?revision={bound}")).await;
     assert_eq!(row(&then, "getApplication")["by"], "tester");
     // At the first revision there was no such subject.
-    access(&plane, &robot, "?revision=1").await.assert_refused(404, "not-found");
+    access(&plane, &robot, "?revision=1")
+        .await
+        .assert_refused(404, "not-found");
 }
 
 #[tokio::test]
@@ -100,7 +119,10 @@ async fn an_explanation_tells_who_said_what() {
     let body = json!({"subject": robot, "method": "GET", "path": "/orgs/my-org/apps/web"});
     let denied = explain(&plane, body).await;
     denied.assert_ok();
-    assert_eq!(denied.body["outcome"], json!({"outcome": "denied", "guard": "freeze", "reason": "frozen"}));
+    assert_eq!(
+        denied.body["outcome"],
+        json!({"outcome": "denied", "guard": "freeze", "reason": "frozen"})
+    );
     let answers = json!([
         {"asked": "role", "role": "member", "held_on": "org", "policy": digest("member"), "verdict": "abstain"},
         {"asked": "role", "role": "tester", "held_on": "app",
@@ -121,7 +143,10 @@ async fn an_explanation_tells_who_said_what() {
     let answer = explain(&plane, body).await;
     answer.assert_ok();
     assert_eq!(answer.body["outcome"], json!({"outcome": "not-allowed"}));
-    assert_eq!(answer.body["question"]["subject"]["env_types"], json!([{"id": "development"}]));
+    assert_eq!(
+        answer.body["question"]["subject"]["env_types"],
+        json!([{"id": "development"}])
+    );
     assert_eq!(answer.body["question"]["inputs"], json!({"time_ms": 1}));
 }
 
@@ -153,7 +178,10 @@ async fn a_question_that_names_nothing_is_refused() {
         .await
         .assert_refused(404, "not-found");
     let path = format!("/orgs/{ORG}/users/{robot}/access");
-    plane.ask(&stranger, "GET", &path).await.assert_refused(404, "not-found");
+    plane
+        .ask(&stranger, "GET", &path)
+        .await
+        .assert_refused(404, "not-found");
 }
 
 /// A service user that is `member`, and `tester` on the app `web`.
@@ -172,7 +200,9 @@ async fn with_tester() -> (Plane, String) {
 async fn attach_freeze(plane: &Plane, permission: &str) {
     assert_eq!(plane.publish(&freeze("1.0.0")).await.status, 201);
     let body = json!({"policy": "freeze", "scope": "/orgs/my-org", "settings": {"permission": permission}});
-    let answer = plane.send(&plane.root, "POST", &format!("/orgs/{ORG}/guards"), body).await;
+    let answer = plane
+        .send(&plane.root, "POST", &format!("/orgs/{ORG}/guards"), body)
+        .await;
     assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
@@ -182,7 +212,9 @@ async fn access(plane: &Plane, subject: &str, query: &str) -> Answer {
 }
 
 async fn explain(plane: &Plane, body: Value) -> Answer {
-    plane.send(&plane.root, "POST", &format!("/orgs/{ORG}/explanations"), body).await
+    plane
+        .send(&plane.root, "POST", &format!("/orgs/{ORG}/explanations"), body)
+        .await
 }
 
 #[track_caller]

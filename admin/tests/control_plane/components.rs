@@ -34,7 +34,10 @@ pub(crate) fn replaced(component: &[u8], text: &str, other: &str) -> Option<Vec<
 /// Returns the program that compiles policies, which cargo builds with the tests.
 pub(crate) fn compiler() -> engine::Compiler {
     let own = std::env::current_exe().expect("this test has a path");
-    let folder = own.parent().and_then(Path::parent).expect("it is in target/PROFILE/deps");
+    let folder = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("it is in target/PROFILE/deps");
     let program = folder.join("examples/policy-compiler");
     assert!(
         program.exists(),
@@ -53,7 +56,12 @@ fn build_freeze() -> Vec<u8> {
     // Cargo finds the target and the linker in the folder's `.cargo/config.toml`.
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests"));
     cargo.args(["build", "--release", "--example", "freeze", "--locked", "--quiet"]);
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
+    for name in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "RUSTC_WRAPPER",
+    ] {
         cargo.env_remove(name);
     }
     cargo.env("CARGO_TARGET_DIR", &target);

@@ -8,10 +8,20 @@ use crate::harness::{Answer, ORG, Plane};
 async fn decisions_are_found_again_by_who_asked_for_what_and_what_came_of_it() {
     let plane = Plane::start().await;
     let rows = [
-        decision(1, "s-1", "getApplication", json!({"outcome": "allowed", "role": "viewer"})),
+        decision(
+            1,
+            "s-1",
+            "getApplication",
+            json!({"outcome": "allowed", "role": "viewer"}),
+        ),
         decision(2, "s-1", "deleteApplication", json!({"outcome": "not-allowed"})),
         decision(3, "s-2", "deleteApplication", json!({"outcome": "not-allowed"})),
-        decision(4, "s-2", "getApplication", json!({"outcome": "denied", "guard": "freeze", "reason": "frozen"})),
+        decision(
+            4,
+            "s-2",
+            "getApplication",
+            json!({"outcome": "denied", "guard": "freeze", "reason": "frozen"}),
+        ),
     ];
     report(&plane, &json!(rows)).await;
     // Reported again, they are there once.
@@ -41,7 +51,11 @@ async fn decisions_are_found_again_by_who_asked_for_what_and_what_came_of_it() {
 #[tokio::test]
 async fn decisions_outlive_a_restart() {
     let plane = Plane::start().await;
-    report(&plane, &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))])).await;
+    report(
+        &plane,
+        &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))]),
+    )
+    .await;
     let plane = Plane::start_in(plane.stop().await).await.expect("it opens again");
     assert_eq!(list(&plane, "").await.body[0]["id"], id(1));
     let file = std::fs::metadata(plane.file(admin::DECISIONS_FILE)).expect("it is there");
@@ -53,7 +67,11 @@ async fn decisions_outlive_a_restart() {
 async fn another_organisations_decisions_are_not_told() {
     let plane = Plane::start().await;
     let stranger = plane.foreign_administrator().await;
-    report(&plane, &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))])).await;
+    report(
+        &plane,
+        &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))]),
+    )
+    .await;
     let theirs = plane.ask(&stranger, "GET", "/orgs/their-org/decisions").await;
     assert_eq!(theirs.body, json!([]));
     for path in [
@@ -61,7 +79,10 @@ async fn another_organisations_decisions_are_not_told() {
         format!("/orgs/{ORG}/decisions/{}", id(1)),
         format!("/orgs/their-org/decisions/{}", id(1)),
     ] {
-        plane.ask(&stranger, "GET", &path).await.assert_refused(404, "not-found");
+        plane
+            .ask(&stranger, "GET", &path)
+            .await
+            .assert_refused(404, "not-found");
     }
 }
 
@@ -71,7 +92,9 @@ async fn a_question_that_cannot_be_answered_is_refused() {
     for query in ["?limit=0", "?limit=1001", "?limit=many", "?outcome=forwarded"] {
         list(&plane, query).await.assert_refused(400, "invalid-field");
     }
-    let absent = plane.ask(&plane.root, "GET", &format!("/orgs/{ORG}/decisions/{}", id(1))).await;
+    let absent = plane
+        .ask(&plane.root, "GET", &format!("/orgs/{ORG}/decisions/{}", id(1)))
+        .await;
     absent.assert_refused(404, "not-found");
 }
 
@@ -94,7 +117,11 @@ async fn a_report_that_is_none_or_too_long_is_refused_and_only_gateways_report()
 #[tokio::test]
 async fn the_oldest_decisions_make_room() {
     let plane = Plane::start().await;
-    report(&plane, &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))])).await;
+    report(
+        &plane,
+        &json!([decision(1, "s-1", "getApplication", json!({"outcome": "not-allowed"}))]),
+    )
+    .await;
     let mut connection = sqlx::ConnectOptions::connect(
         &sqlx::sqlite::SqliteConnectOptions::new().filename(plane.file(admin::DECISIONS_FILE)),
     )
@@ -104,15 +131,29 @@ async fn the_oldest_decisions_make_room() {
         .execute(&mut connection)
         .await
         .expect("as if many had come");
-    report(&plane, &json!([decision(2, "s-1", "getApplication", json!({"outcome": "not-allowed"}))])).await;
+    report(
+        &plane,
+        &json!([decision(2, "s-1", "getApplication", json!({"outcome": "not-allowed"}))]),
+    )
+    .await;
     assert_eq!(list(&plane, "").await.body.as_array().map(Vec::len), Some(2));
     sqlx::query("UPDATE decisions SET number = number + 100000 WHERE number = 100002")
         .execute(&mut connection)
         .await
         .expect("as if more had come");
-    report(&plane, &json!([decision(3, "s-1", "getApplication", json!({"outcome": "not-allowed"}))])).await;
+    report(
+        &plane,
+        &json!([decision(3, "s-1", "getApplication", json!({"outcome": "not-allowed"}))]),
+    )
+    .await;
     let kept = list(&plane, "").await;
-    let kept: Vec<&Value> = kept.body.as_array().expect("an array").iter().map(|kept| &kept["id"]).collect();
+    let kept: Vec<&Value> = kept
+        .body
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|kept| &kept["id"])
+        .collect();
     assert_eq!(kept, [&json!(id(3)), &json!(id(2))]);
 }
 
@@ -122,7 +163,9 @@ async fn report(plane: &Plane, decisions: &Value) {
 }
 
 async fn list(plane: &Plane, query: &str) -> Answer {
-    plane.ask(&plane.root, "GET", &format!("/orgs/{ORG}/decisions{query}")).await
+    plane
+        .ask(&plane.root, "GET", &format!("/orgs/{ORG}/decisions{query}"))
+        .await
 }
 
 fn decision(number: u8, subject: &str, operation: &str, outcome: Value) -> Value {

@@ -10,7 +10,11 @@ use crate::harness::{Answer, ORG, Plane, Who};
 async fn a_guard_is_attached_changed_and_detached() {
     let plane = with_freeze().await;
     let settings = json!({"permission": "app.read"});
-    let attached = attach(&plane, json!({"policy": "freeze", "scope": "/orgs/my-org", "settings": settings})).await;
+    let attached = attach(
+        &plane,
+        json!({"policy": "freeze", "scope": "/orgs/my-org", "settings": settings}),
+    )
+    .await;
     assert_eq!(attached.status, 201, "{}", attached.body);
     assert_eq!(attached.revision(), plane.admin.revision());
     let expected =
@@ -125,7 +129,11 @@ async fn a_policy_that_is_attached_stays_and_its_next_version_must_admit_the_gua
     refused.assert_refused(409, "policy-attached");
     assert_eq!(refused.body["details"], json!({"guards": ["freeze"]}));
 
-    let stricter = replaced(&freeze("1.0.1"), r#""required":["permission"]"#, r#""required":["permissiom"]"#);
+    let stricter = replaced(
+        &freeze("1.0.1"),
+        r#""required":["permission"]"#,
+        r#""required":["permissiom"]"#,
+    );
     assert_eq!(plane.publish(&stricter.expect("its schema")).await.status, 201);
     let refused = plane.change_policy("freeze", json!({"active": "1.0.1"})).await;
     refused.assert_refused(409, "guards-not-admitted");
@@ -159,7 +167,8 @@ async fn ids(plane: &Plane) -> Vec<String> {
     let list = plane.ask(&plane.root, "GET", &path("")).await;
     list.assert_ok();
     let list = list.body.as_array().expect("an array").iter();
-    list.map(|guard| guard["id"].as_str().expect("an id").to_owned()).collect()
+    list.map(|guard| guard["id"].as_str().expect("an id").to_owned())
+        .collect()
 }
 
 fn path(rest: &str) -> String {

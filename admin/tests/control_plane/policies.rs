@@ -81,12 +81,23 @@ async fn a_role_that_is_held_goes_only_with_a_word_on_who_holds_it() {
     }
     assert_eq!(plane.policy("tester").await["holders"], 2);
 
-    let mut feed = plane.feed(&format!("?after={}&store={}", plane.admin.revision(), plane.admin.store_id())).await;
+    let mut feed = plane
+        .feed(&format!(
+            "?after={}&store={}",
+            plane.admin.revision(),
+            plane.admin.store_id()
+        ))
+        .await;
     assert_eq!(delete(&plane, "tester?bindings=developer").await.status, 204);
     let Frame::Change { records, .. } = feed.news().await else {
         panic!("no change");
     };
-    let [Record::Subject(one), Record::Subject(other), Record::PolicyRemoved { org, name }] = &records[..] else {
+    let [
+        Record::Subject(one),
+        Record::Subject(other),
+        Record::PolicyRemoved { org, name },
+    ] = &records[..]
+    else {
         panic!("{records:?}");
     };
     assert_eq!((org.as_str(), name.as_str()), (ORG, "tester"));
@@ -107,7 +118,11 @@ async fn a_role_that_is_removed_with_its_bindings_leaves_nothing() {
     assert_eq!(plane.admin.revision(), before + 1);
     delete(&plane, "tester").await.assert_refused(404, "not-found");
     for table in ["policies", "policy_versions", "components"] {
-        assert_eq!(plane.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+        assert_eq!(
+            plane.number(&format!("SELECT count(*) FROM {table}")).await,
+            0,
+            "{table}"
+        );
     }
     bind(&plane, "apps/web", &robot, "tester")
         .await
@@ -115,7 +130,10 @@ async fn a_role_that_is_removed_with_its_bindings_leaves_nothing() {
     let audited = plane
         .text("SELECT operation || ' ' || target || ' ' || before FROM audit_entries ORDER BY revision DESC LIMIT 1")
         .await;
-    assert!(audited.starts_with("deletePolicy /orgs/my-org/policies/tester "), "{audited}");
+    assert!(
+        audited.starts_with("deletePolicy /orgs/my-org/policies/tester "),
+        "{audited}"
+    );
     assert!(audited.contains("\"removed\":1"), "{audited}");
     assert_told_alike(&plane).await;
     // The name is free again, for anything.
@@ -148,7 +166,9 @@ async fn of_a_promotion_and_a_removal_at_once_the_second_finds_nothing() {
     let (promoted, deleted) = tokio::join!(plane.change_policy("tester", promotion), delete(&plane, "tester"));
     assert_eq!(deleted.status, 204, "{}", deleted.body);
     assert!(matches!(promoted.status.as_u16(), 200 | 404), "{}", promoted.body);
-    let absent = plane.ask(&plane.root, "GET", &format!("/orgs/{ORG}/policies/tester")).await;
+    let absent = plane
+        .ask(&plane.root, "GET", &format!("/orgs/{ORG}/policies/tester"))
+        .await;
     absent.assert_refused(404, "not-found");
     assert_told_alike(&plane).await;
 }

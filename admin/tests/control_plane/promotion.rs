@@ -14,8 +14,16 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
         .change_policy("tester", json!({"active": "previous"}))
         .await
         .assert_refused(409, "no-previous-version");
-    let mut feed = plane.feed(&format!("?after={}&store={}", plane.admin.revision(), plane.admin.store_id())).await;
-    let promoted = plane.change_policy("tester", json!({"active": "1.0.1", "fallback": true})).await;
+    let mut feed = plane
+        .feed(&format!(
+            "?after={}&store={}",
+            plane.admin.revision(),
+            plane.admin.store_id()
+        ))
+        .await;
+    let promoted = plane
+        .change_policy("tester", json!({"active": "1.0.1", "fallback": true}))
+        .await;
     promoted.assert_ok();
     let policy = told(feed.news().await);
     assert_eq!(policy.active.version, "1.0.1");
@@ -23,7 +31,9 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
     let ready: Vec<&str> = policy.ready.iter().map(|ready| ready.version.as_str()).collect();
     assert_eq!(ready, ["1.0.2"]);
 
-    let back = plane.change_policy("tester", json!({"active": "previous", "fallback": false})).await;
+    let back = plane
+        .change_policy("tester", json!({"active": "previous", "fallback": false}))
+        .await;
     back.assert_ok();
     assert_eq!(
         (&back.body["active"]["version"], &back.body["previous"]),
@@ -35,13 +45,18 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
     assert_eq!(ready, ["1.0.1", "1.0.2"]);
 
     let revision = plane.admin.revision();
-    let same = plane.change_policy("tester", json!({"active": "1.0.0", "shadow": null})).await;
+    let same = plane
+        .change_policy("tester", json!({"active": "1.0.0", "shadow": null}))
+        .await;
     same.assert_ok();
     assert_eq!(plane.admin.revision(), revision);
     let audited = plane
         .text("SELECT group_concat(operation, ' ') FROM audit_entries WHERE org = 'my-org' AND revision > 1")
         .await;
-    assert_eq!(audited, "publishPolicy publishPolicy publishPolicy updatePolicy updatePolicy");
+    assert_eq!(
+        audited,
+        "publishPolicy publishPolicy publishPolicy updatePolicy updatePolicy"
+    );
     assert_told_alike(&plane).await;
 }
 
@@ -97,14 +112,19 @@ async fn a_version_that_does_not_admit_what_is_held_is_not_put_in_force() {
 async fn what_gateways_report_of_a_watched_version_is_added_up() {
     let plane = with_versions(&["1.0.0", "1.0.1", "1.0.2"]).await;
     shadow(&plane).await.assert_refused(404, "not-found");
-    let watched = plane.change_policy("tester", json!({"shadow": {"version": "1.0.1", "percent": 50}})).await;
+    let watched = plane
+        .change_policy("tester", json!({"shadow": {"version": "1.0.1", "percent": 50}}))
+        .await;
     watched.assert_ok();
     assert_eq!(watched.body["shadow"], json!({"version": "1.0.1", "percent": 50}));
     report(&plane, "1.0.1", &json!([flip("getApplication", "s-1", 2, 1000)])).await;
     report(
         &plane,
         "1.0.1",
-        &json!([flip("getApplication", "s-1", 1, 500), flip("listEnvironments", "s-2", 5, 2000)]),
+        &json!([
+            flip("getApplication", "s-1", 1, 500),
+            flip("listEnvironments", "s-2", 5, 2000)
+        ]),
     )
     .await;
     // Of a version that is not watched nothing is known.
@@ -130,7 +150,10 @@ async fn what_gateways_report_of_a_watched_version_is_added_up() {
     let other = json!({"shadow": {"version": "1.0.2"}});
     plane.change_policy("tester", other).await.assert_ok();
     let answer = shadow(&plane).await;
-    assert_eq!((&answer.body["evaluations"], &answer.body["flips"]), (&json!(0), &json!([])));
+    assert_eq!(
+        (&answer.body["evaluations"], &answer.body["flips"]),
+        (&json!(0), &json!([]))
+    );
     plane.change_policy("tester", json!({"shadow": null})).await.assert_ok();
     shadow(&plane).await.assert_refused(404, "not-found");
 }
@@ -141,10 +164,16 @@ async fn a_gated_promotion_lets_only_expected_flips_pass() {
     let gate = |flips: Value| json!({"active": "1.0.1", "expected_flips": flips, "evaluations_min": 10});
     let unwatched = plane.change_policy("tester", gate(json!([]))).await;
     unwatched.assert_refused(409, "too-few-evaluations");
-    assert_eq!(unwatched.body["details"], json!({"evaluations": 0, "evaluations_min": 10}));
+    assert_eq!(
+        unwatched.body["details"],
+        json!({"evaluations": 0, "evaluations_min": 10})
+    );
     let watch = json!({"shadow": {"version": "1.0.1"}});
     plane.change_policy("tester", watch).await.assert_ok();
-    let flips = json!([flip("getApplication", "s-1", 2, 1000), flip("listEnvironments", "s-2", 5, 2000)]);
+    let flips = json!([
+        flip("getApplication", "s-1", 2, 1000),
+        flip("listEnvironments", "s-2", 5, 2000)
+    ]);
     report(&plane, "1.0.1", &flips).await;
     let expected = json!({"operation": "getApplication", "subject": "s-1", "from": "allowed", "to": "not-allowed"});
     let refused = plane.change_policy("tester", gate(json!([expected]))).await;

@@ -27,7 +27,13 @@ async fn a_first_version_is_in_force_at_once_and_a_later_one_is_published_beside
     });
     assert_eq!(active, expected);
     let policy = &first.body;
-    let rest = json!([policy["name"], policy["type"], policy["builtin"], policy["previous"], policy["fallback"]]);
+    let rest = json!([
+        policy["name"],
+        policy["type"],
+        policy["builtin"],
+        policy["previous"],
+        policy["fallback"]
+    ]);
     assert_eq!(rest, json!(["tester", "role", false, null, false]));
     assert_eq!(policy["holders"], 0);
     assert_eq!(policy["versions"], json!([policy["active"]]));
@@ -88,7 +94,10 @@ async fn what_is_no_policy_is_refused_with_all_that_is_wrong() {
         let answer = plane.publish(component).await;
         answer.assert_refused(400, "component-refused");
         let problems = answer.body["details"]["problems"].as_array().expect("an array");
-        assert!(!problems.is_empty() && problems.iter().all(Value::is_string), "{problems:?}");
+        assert!(
+            !problems.is_empty() && problems.iter().all(Value::is_string),
+            "{problems:?}"
+        );
     }
     for body in [
         json!({}),
@@ -143,7 +152,9 @@ async fn no_more_than_two_components_are_read_and_vetted_at_once() {
     );
     let mut held = Vec::new();
     for _ in 0..2 {
-        let mut connection = tokio::net::TcpStream::connect(plane.authority()).await.expect("a connection");
+        let mut connection = tokio::net::TcpStream::connect(plane.authority())
+            .await
+            .expect("a connection");
         connection.write_all(head.as_bytes()).await.expect("it is written");
         held.push(connection);
     }
@@ -192,10 +203,7 @@ async fn where_keys_are_trusted_only_what_they_have_signed_is_published() {
     settings.trusted_keys = TrustedKeys::parse(&ann.trusted()).expect("a key");
     let plane = Plane::start_with(directory, settings).await.expect("it opens");
     let component = role("viewer", "tester", "1.0.0");
-    plane
-        .publish(&component)
-        .await
-        .assert_refused(400, "policy-unsigned");
+    plane.publish(&component).await.assert_refused(400, "policy-unsigned");
     let statement = Statement {
         org: ORG,
         name: "tester",
@@ -236,7 +244,10 @@ async fn a_component_is_given_to_who_may_read_it_and_to_gateways() {
     assert_eq!(plane.publish(&component).await.status, 201);
     let path = format!("/orgs/{ORG}/policies/freeze/versions/1.0.0/component");
     let (status, headers, octets) = plane.octets(Some(&plane.root), &path).await;
-    assert_eq!((status.as_u16(), &headers["content-type"]), (200, &"application/wasm".parse().expect("a value")));
+    assert_eq!(
+        (status.as_u16(), &headers["content-type"]),
+        (200, &"application/wasm".parse().expect("a value"))
+    );
     assert_eq!(octets, component);
     let digest = PolicyDigest::of(&component);
     let (_, _, octets) = plane.octets(None, &format!("/policies/{digest}")).await;
@@ -247,17 +258,29 @@ async fn a_component_is_given_to_who_may_read_it_and_to_gateways() {
     assert!(replaced(&octets, "viewer1.1.0", "tester1.1.0").is_some());
 
     let stranger = plane.foreign_administrator().await;
-    plane.ask(&stranger, "GET", &path).await.assert_refused(404, "not-found");
+    plane
+        .ask(&stranger, "GET", &path)
+        .await
+        .assert_refused(404, "not-found");
     let absent = format!("/orgs/{ORG}/policies/freeze/versions/1.0.1/component");
-    plane.ask(&plane.root, "GET", &absent).await.assert_refused(404, "not-found");
+    plane
+        .ask(&plane.root, "GET", &absent)
+        .await
+        .assert_refused(404, "not-found");
     for digest in [PolicyDigest::of(b"other").to_string(), "x".to_owned()] {
-        let answer = plane.request("GET", &format!("/policies/{digest}"), String::new(), &[]).await;
+        let answer = plane
+            .request("GET", &format!("/policies/{digest}"), String::new(), &[])
+            .await;
         answer.assert_refused(404, "not-found");
     }
-    let answer = plane.raw("GET", &format!("/policies/{digest}"), String::new(), &[]).await;
+    let answer = plane
+        .raw("GET", &format!("/policies/{digest}"), String::new(), &[])
+        .await;
     answer.assert_refused(401, "unauthenticated");
 }
 
 async fn send(plane: &Plane, body: Value) -> Answer {
-    plane.send(&plane.root, "POST", &format!("/orgs/{ORG}/policies"), body).await
+    plane
+        .send(&plane.root, "POST", &format!("/orgs/{ORG}/policies"), body)
+        .await
 }
