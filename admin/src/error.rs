@@ -198,7 +198,6 @@ impl ApiError {
     }
 
     /// The reason's id, which stays the same for ever, and the text for the caller.
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn public(&self) -> (&'static str, &'static str) {
         match self {
             Self::Unauthenticated => ("unauthenticated", "The request is not authenticated."),
