@@ -64,14 +64,22 @@ pub(crate) enum Error {
 impl Error {
     /// Tells a registry that says no from one that cannot be asked.
     pub(super) fn registry(error: OciDistributionError) -> Self {
+        let refused = if let OciDistributionError::ServerError { code, .. } = &error {
+            *code < 500
+        } else {
+            matches!(
+                error,
+                OciDistributionError::RegistryError { .. }
+                    | OciDistributionError::UnauthorizedError { .. }
+                    | OciDistributionError::AuthenticationFailure(_)
+                    | OciDistributionError::ImageManifestNotFoundError(_)
+            )
+        };
         let source = Box::new(error);
-        match *source {
-            OciDistributionError::RegistryError { .. }
-            | OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_)
-            | OciDistributionError::ImageManifestNotFoundError(_) => Self::Refused(source),
-            OciDistributionError::ServerError { code, .. } if code < 500 => Self::Refused(source),
-            _ => Self::Unreachable(source),
+        if refused {
+            Self::Refused(source)
+        } else {
+            Self::Unreachable(source)
         }
     }
 

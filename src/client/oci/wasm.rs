@@ -41,6 +41,7 @@ struct World {
 }
 
 /// `None`: a core module.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest of a component is not its world")]
 fn world(component: &[u8]) -> Result<Option<World>, BinaryReaderError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     // Components and modules within this one have worlds of their own.

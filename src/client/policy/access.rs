@@ -75,6 +75,10 @@ pub(super) async fn access(about: Access, session: &Session) -> Result<Output, E
         table["revision"],
         if about.all { "" } else { "; --all shows the others too" },
     );
+    let advice = match table["objects_left_out"].as_u64() {
+        Some(number) => format!("{advice}{number} more objects are not told of\n"),
+        None => advice,
+    };
     Ok(Output::table(&COLUMNS, &shown).advise(advice))
 }
 
@@ -89,10 +93,13 @@ pub(super) async fn diff(about: Diff, session: &Session) -> Result<Output, Error
             table(session, &subject, None, Some(from)).await?,
             table(session, &subject, None, about.to).await?,
         ),
-        None => (
-            table(session, &subject, None, None).await?,
-            table(session, &subject, Some(&about.candidate), None).await?,
-        ),
+        None => {
+            let before = table(session, &subject, None, None).await?;
+            // At the same revision, so that nothing but the version differs.
+            let revision = before["revision"].as_u64();
+            let after = table(session, &subject, Some(&about.candidate), revision).await?;
+            (before, after)
+        }
     };
     let changes = changes(&before, &after);
     if session.json {

@@ -109,22 +109,23 @@ fn part<T: DeserializeOwned>(decision: &Value, name: &str) -> Option<T> {
     T::deserialize(&decision[name]).ok()
 }
 
+/// Says which decision it is. One that nobody made has an id of noughts.
 fn head(decision: &Value) -> String {
     let text = |name: &str| decision[name].as_str().filter(|text| !text.is_empty()).map(printable);
+    let id = text("id").filter(|id| id.contains(|digit| digit != '0'));
+    let made = id.is_some();
     let parts = [
-        text("id").map(|id| format!("decision {id}")),
+        Some(id.map_or_else(|| "what would be decided".to_owned(), |id| format!("decision {id}"))),
         time(&decision["at_ms"]),
-        text("gateway").map(|gateway| format!("at gateway {gateway}")),
+        text("gateway")
+            .filter(|_| made)
+            .map(|gateway| format!("at gateway {gateway}")),
         decision["revision"]
             .as_u64()
             .map(|revision| format!("revision {revision}")),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!("{}\n", parts.join(", "))
-    }
+    format!("{}\n", parts.join(", "))
 }
 
 fn kind(kind: SubjectKind) -> &'static str {

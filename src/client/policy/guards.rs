@@ -24,12 +24,12 @@ pub(crate) struct Attach {
     /// For every request of every organisation
     #[arg(long)]
     installation: bool,
-    /// Id of the guard; the name of the policy if not given
+    /// Id of the guard; made from the name of the policy if not given
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Place among the guards of the same scope, lowest first
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    position: u32,
+    /// Place among the guards of the same scope, lowest first; 100 if not given
+    #[arg(long, value_name = "N")]
+    position: Option<u32>,
     /// File (JSON) with its settings
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -73,12 +73,13 @@ pub(super) async fn attach(about: Attach, session: &Session) -> Result<Output, E
         (None, true) => GuardScope::Installation,
         (None, false) => GuardScope::Org { org },
     };
-    let mut body = json!({
-        "id": about.id.as_ref().unwrap_or(&about.name),
-        "policy": about.name,
-        "scope": scope.to_string(),
-        "position": about.position,
-    });
+    let mut body = json!({"policy": about.name, "scope": scope.to_string()});
+    if let Some(id) = about.id {
+        body["id"] = Value::from(id);
+    }
+    if let Some(position) = about.position {
+        body["position"] = Value::from(position);
+    }
     if let Some(file) = &about.settings {
         body["settings"] = json_in(file)?;
     }

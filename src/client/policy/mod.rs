@@ -36,7 +36,7 @@ use super::output::Output;
 pub(crate) enum Command {
     /// Publish a policy; the first version of a name is in force at once, a later one when it is promoted
     #[command(
-        after_help = "Examples:\n  postern policy publish freeze.wasm --sign-key ci.pem --key-name ci\n  \
+        after_help = "Example:\n  postern policy publish freeze.wasm --sign-key ci.pem --key-name ci\n  \
                             postern policy publish oci://registry.example.com/policies/freeze:1.2.0"
     )]
     Publish(Ask<publish::Publish>),
@@ -57,11 +57,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  postern policy inspect freeze")]
     Inspect(Ask<versions::Name>),
     /// Watch a version beside the one in force: start, stop, or report what it would change
-    #[command(after_help = "Examples:\n  postern policy shadow freeze 1.3.0 --percent 20\n  \
+    #[command(after_help = "Example:\n  postern policy shadow freeze 1.3.0 --percent 20\n  \
                             postern policy shadow freeze --report\n  postern policy shadow freeze --off")]
     Shadow(Ask<shadow::ShadowOf>),
     /// Put a version in force
-    #[command(after_help = "Examples:\n  postern policy promote freeze 1.3.0\n  \
+    #[command(after_help = "Example:\n  postern policy promote freeze 1.3.0\n  \
                             postern policy shadow freeze --report --json > expected.json\n  \
                             postern policy promote freeze 1.3.0 --only-flips expected.json --evaluations-min 1000")]
     Promote(Ask<versions::Promote>),
@@ -69,16 +69,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  postern policy rollback freeze")]
     Rollback(Ask<versions::Name>),
     /// Remove a policy with all its versions
-    #[command(
-        after_help = "Examples:\n  postern policy remove deployer-plus --bindings remove\n  \
-                            postern policy remove deployer-plus --bindings developer"
-    )]
+    #[command(after_help = "Example:\n  postern policy remove deployer-plus --bindings remove\n  \
+                            postern policy remove deployer-plus --bindings developer")]
     Remove(Ask<versions::Remove>),
     /// Attach a guard policy to the organisation, an app or the installation
-    #[command(
-        after_help = "Examples:\n  postern policy attach freeze --settings december.json\n  \
-                            postern policy attach office-only --app shop --id shop-office --position 10"
-    )]
+    #[command(after_help = "Example:\n  postern policy attach freeze --settings december.json\n  \
+                            postern policy attach office-only --app shop --id shop-office --position 10")]
     Attach(Ask<guards::Attach>),
     /// List the guards that are attached, in the order in which they are asked
     #[command(after_help = "Example:\n  postern policy guards")]
@@ -87,7 +83,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  postern policy detach freeze")]
     Detach(Ask<guards::Detach>),
     /// Change the settings of a role policy, or of a guard that is attached
-    #[command(after_help = "Examples:\n  postern policy settings deployer-plus settings.json\n  \
+    #[command(after_help = "Example:\n  postern policy settings deployer-plus settings.json\n  \
                             postern policy settings --guard shop-office office.json\n  \
                             postern policy settings deployer-plus --none")]
     Settings(Ask<guards::Settings>),
@@ -95,24 +91,24 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  postern policy fallback freeze on")]
     Fallback(Ask<versions::Fallback>),
     /// Show what a subject may do, as the policies decide it
-    #[command(after_help = "Examples:\n  postern policy access ci\n  \
+    #[command(after_help = "Example:\n  postern policy access ci\n  \
                             postern policy access ci --policy deployer-plus --version 1.3.0")]
     Access(Ask<access::Access>),
     /// Show what a change gives a subject and takes away: a version not yet in force, or one revision against another
     #[command(
-        after_help = "Examples:\n  postern policy diff ci --policy deployer-plus --version 1.3.0\n  \
+        after_help = "Example:\n  postern policy diff ci --policy deployer-plus --version 1.3.0\n  \
                             postern policy diff ci --from 41 --to 57"
     )]
     Diff(Ask<access::Diff>),
     /// Explain a decision step by step: one that was made, or one that would be
     #[command(
-        after_help = "Examples:\n  postern policy explain 4bf92f3577b34da6a3ce929d0e0e4736\n  \
+        after_help = "Example:\n  postern policy explain 4bf92f3577b34da6a3ce929d0e0e4736\n  \
                             postern policy explain --subject ci --operation deleteApplication --parameter appId=shop"
     )]
     Explain(Ask<explain::Explain>),
     /// List the latest decisions on record
     #[command(
-        after_help = "Examples:\n  postern policy decisions --subject ci --outcome denied\n  \
+        after_help = "Example:\n  postern policy decisions --subject ci --outcome denied\n  \
                             postern policy decisions --follow"
     )]
     Decisions(Ask<decisions::Decisions>),

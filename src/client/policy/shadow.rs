@@ -25,7 +25,7 @@ pub(crate) struct ShadowOf {
         value_name = "N",
         default_value_t = 100,
         value_parser = clap::value_parser!(u8).range(1..=100),
-        requires = "version"
+        conflicts_with_all = ["off", "report"]
     )]
     percent: u8,
     /// Stop watching
