@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{DigestError, OciDistributionError};
 
 use crate::exit;
 
@@ -48,8 +48,8 @@ pub(crate) enum Error {
     #[error("the component is longer than {} MiB, the most that a policy may have", super::COMPONENT_BYTES_MAX >> 20)]
     TooLong,
     /// The registry sent other octets than those that were asked for.
-    #[error("what the registry sent has not the digest {0}: it is not used")]
-    OtherDigest(String),
+    #[error("what the registry sent is not used")]
+    OtherDigest(#[source] DigestError),
     /// The registry took too long.
     #[error("the registry had not done it after {} s", .0.as_secs())]
     Slow(Duration),
@@ -62,8 +62,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Tells a registry that says no from one that cannot be asked.
+    /// Tells a registry that says no, or sends something else, from one that cannot be asked.
     pub(super) fn registry(error: OciDistributionError) -> Self {
+        if let OciDistributionError::DigestError(error) = error {
+            return Self::OtherDigest(error);
+        }
         let refused = if let OciDistributionError::ServerError { code, .. } = &error {
             *code < 500
         } else {
@@ -80,6 +83,14 @@ impl Error {
             Self::Refused(source)
         } else {
             Self::Unreachable(source)
+        }
+    }
+
+    /// Tells a component that is not what its digest says from one that did not come whole.
+    pub(super) fn transfer(error: io::Error) -> Self {
+        match error.downcast::<DigestError>() {
+            Ok(error) => Self::OtherDigest(error),
+            Err(error) => Self::registry(OciDistributionError::IoError(error)),
         }
     }
 

@@ -21,7 +21,6 @@ use feed::PolicyDigest;
 use futures_util::StreamExt as _;
 use oci_client::RegistryOperation;
 use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
-use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest, OciManifest};
 use oci_client::secrets::RegistryAuth;
 
@@ -98,17 +97,15 @@ impl Registry {
         };
         let layer = only_layer(&manifest)?;
         let asked = self.client.pull_blob_stream(reference.inner(), layer).await;
+        // It ends with an error when the octets have not the digest of the layer.
         let mut stream = asked.map_err(Error::registry)?.stream;
         let mut component = Vec::new();
         while let Some(part) = stream.next().await {
-            let part = part.map_err(|error| Error::registry(OciDistributionError::IoError(error)))?;
+            let part = part.map_err(Error::transfer)?;
             if component.len() + part.len() > COMPONENT_BYTES_MAX {
                 return Err(Error::TooLong);
             }
             component.extend_from_slice(&part);
-        }
-        if layer.digest != sha256(&component) {
-            return Err(Error::OtherDigest(layer.digest.clone()));
         }
         let pinned = reference.pinned(&digest);
         Ok(Pulled { component, pinned })

@@ -1,0 +1,3 @@
+//! Policies as a product: writing, testing, publishing, watching and promoting them.
+
+mod oci;
