@@ -93,6 +93,26 @@ async fn a_component_of_a_file_is_published_whole_and_the_next_step_is_told() {
 }
 
 #[tokio::test]
+async fn a_signature_beside_a_component_goes_with_it() {
+    let stub = Stub::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let component = file(directory.path(), "freeze.wasm", b"c").display().to_string();
+    let signature = json!({"key": "ci", "signature": "AAAA"});
+    let beside = file(directory.path(), "freeze.wasm.sig", signature.to_string());
+    stub.on("POST /orgs/acme/policies", 201, freeze());
+    let line = format!("policy publish {component}");
+    stub.run(&line).await.expect("an answer");
+    assert_eq!(stub.asked()[0].body["signature"], signature);
+    let elsewhere = file(directory.path(), "other", r#"{"key": "ops", "signature": "BBBB"}"#);
+    stub.run(&format!("{line} --signature {}", elsewhere.display()))
+        .await
+        .expect("an answer");
+    assert_eq!(stub.asked()[1].body["signature"]["key"], "ops");
+    std::fs::write(&beside, "no signature").expect("it is written");
+    assert_eq!(stub.fail(&line).await.0, 65);
+}
+
+#[tokio::test]
 async fn what_a_component_is_refused_for_is_told_line_by_line() {
     let stub = Stub::start().await;
     let directory = tempfile::tempdir().expect("a directory");
