@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Ended, Process, postern};
+use crate::harness::process::{Ended, Process, postern, run};
 
 /// Somebody at a terminal.
 struct Terminal {
@@ -174,4 +174,59 @@ fn postern_without_token(url: &str) -> std::process::Command {
     let mut command = postern(["user", "list"]);
     command.env("POSTERN_URL", url);
     command
+}
+
+#[test]
+fn the_help_of_policies_names_every_command_and_each_says_how_it_is_used() {
+    let help = run(["policy", "--help"]);
+    assert_eq!(help.code, Some(0), "{}", help.stderr);
+    for command in [
+        "publish",
+        "push",
+        "pull",
+        "list",
+        "inspect",
+        "shadow",
+        "promote",
+        "rollback",
+        "remove",
+        "attach",
+        "guards",
+        "detach",
+        "settings",
+        "fallback",
+        "access",
+        "diff",
+        "explain",
+        "decisions",
+        "record",
+        "components",
+    ] {
+        let listed = help
+            .stdout
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some(command));
+        assert!(listed, "{command}: {}", help.stdout);
+        let own = run(["policy", command, "--help"]);
+        let example = format!("postern policy {command}");
+        assert!(
+            own.code == Some(0) && own.stdout.contains(&example),
+            "{command}: {}",
+            own.stdout
+        );
+    }
+}
+
+#[test]
+fn a_command_about_policies_that_cannot_ask_says_why_with_a_code() {
+    let no_token = run(["policy", "list", "--org", "acme"]);
+    assert_eq!(no_token.code, Some(64));
+    assert!(no_token.stderr.contains("POSTERN_TOKEN"), "{}", no_token.stderr);
+    let nobody = Terminal {
+        url: "http://127.0.0.1:9".to_owned(),
+        token: "any".to_owned(),
+    };
+    assert_eq!(nobody.run(&["policy", "list", "--org", "acme"]).code, Some(69));
+    assert_eq!(nobody.run(&["policy", "publish", "no-such-file.wasm"]).code, Some(74));
+    assert_eq!(nobody.run(&["policy", "shadow", "freeze"]).code, Some(64));
 }
