@@ -19,11 +19,11 @@ pub(crate) struct Push {
     /// Where to, such as oci://registry.example.com/policies/freeze:1.2.0
     #[arg(value_name = "REFERENCE")]
     reference: String,
-    #[command(flatten)]
-    registry: Options,
     /// Print reference and digest as JSON
     #[arg(long, env = "POSTERN_JSON")]
     json: bool,
+    #[command(flatten)]
+    registry: Options,
 }
 
 /// Options of `postern policy pull`.
@@ -35,11 +35,11 @@ pub(crate) struct Pull {
     /// File to write the component to
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    #[command(flatten)]
-    registry: Options,
     /// Print reference and digest as JSON
     #[arg(long, env = "POSTERN_JSON")]
     json: bool,
+    #[command(flatten)]
+    registry: Options,
 }
 
 /// Pushes a component.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::paths::policy;
@@ -13,11 +13,11 @@ use crate::client::output::{Column, Output, printable};
 
 /// Options of `postern policy shadow`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["version", "off", "report"])))]
 pub(crate) struct ShadowOf {
     /// Name of the policy
     name: String,
     /// Version to watch
+    #[arg(required_unless_present_any = ["off", "report"], conflicts_with_all = ["off", "report"])]
     version: Option<String>,
     /// Share of the decisions that it is asked about
     #[arg(
@@ -29,7 +29,7 @@ pub(crate) struct ShadowOf {
     )]
     percent: u8,
     /// Stop watching
-    #[arg(long)]
+    #[arg(long, conflicts_with = "report")]
     off: bool,
     /// Report which decisions it would have made otherwise
     #[arg(long)]
