@@ -49,7 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Any {
     #[command(flatten)]
-    Client(Command),
+    Client(Box<Command>),
     #[command(subcommand)]
     Policy(Box<policy::Command>),
 }
@@ -123,7 +123,7 @@ async fn respond(State(stub): State<Stub>, request: Request) -> Response {
 
 async fn answer(command: Any, variables: &Variables, clock: &Clock) -> Result<Output, Error> {
     match command {
-        Any::Client(command) => super::answer(command, variables, clock).await,
+        Any::Client(command) => super::answer(*command, variables, clock).await,
         Any::Policy(command) => policy::answer(*command, variables, clock, &mut std::io::sink()).await,
     }
 }

@@ -3,47 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Ended, Process, postern, run};
-
-/// Somebody at a terminal.
-struct Terminal {
-    url: String,
-    token: String,
-}
-
-impl Terminal {
-    fn of_administrator(postern: &Postern) -> Self {
-        Self {
-            url: format!("http://{}", postern.address),
-            token: postern.administrator().token.expect("it has one"),
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        let mut command = postern(arguments);
-        command.env("POSTERN_URL", &self.url).env("POSTERN_TOKEN", &self.token);
-        Process::spawn(command).ended()
-    }
-
-    /// Runs a command that is to succeed, and checks that it prints no token.
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
-        assert!(
-            ![&ended.stdout, &ended.stderr].iter().any(|text| text.contains("pstn_")),
-            "{}",
-            ended.stdout
-        );
-        ended.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        let printed = self.done(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
-    }
-}
+use crate::harness::process::{Process, postern, run};
+use crate::harness::terminal::Terminal;
 
 #[test]
 fn a_service_user_is_made_listed_shown_changed_and_deleted() {
