@@ -1,11 +1,12 @@
 //! Policies in a real registry, pushed and pulled by the binary.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use crate::harness::client::{Client, Request};
 use crate::harness::process::{Ended, Process, postern};
 use crate::harness::tls::Authority;
+use crate::harness::upstream::Upstream;
 
 /// A registry of its own, with a folder of its own.
 struct Registry {
@@ -105,7 +107,7 @@ fn component(file: &str) -> Vec<u8> {
 fn run(words: &[&str], folder: &Path) -> Ended {
     let mut command = postern(words);
     // Nobody's credentials but those of the test.
-    command.env("DOCKER_CONFIG", folder.as_os_str() as &OsStr);
+    command.env("DOCKER_CONFIG", folder).env("POSTERN_TOKEN", "any");
     Process::spawn(command).ended()
 }
 
@@ -318,6 +320,18 @@ fn a_registry_that_is_not_there_or_lacks_the_tag_is_told_apart() {
     assert_eq!(missing.code, Some(1), "{}", missing.stderr);
     assert_eq!(pull("oci://127.0.0.1:9/policies/any:1").code, Some(69));
     assert_eq!(pull("oci://policies/any:1").code, Some(64));
+}
+
+#[test]
+fn a_policy_in_a_registry_is_published_as_it_is_there() {
+    let (registry, place) = (Registry::start(), Place::new());
+    let api = Upstream::answering(201, json!({}));
+    let reference = registry.reference("policies/any:1.0.0");
+    done(&["policy", "push", ONE, &reference], place.folder.path());
+    let publish = ["policy", "publish", &reference, "--url", &api.url(), "--org", "acme"];
+    done(&publish, place.folder.path());
+    let published: Value = serde_json::from_slice(&api.only().body).expect("JSON");
+    assert_eq!(published, json!({"component": STANDARD.encode(component(ONE))}));
 }
 
 /// SHA-256 in hexadecimal.

@@ -64,3 +64,28 @@ impl Options {
         Ok(certificates.collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_unless_another_is_said_to_be_insecure() {
+        let options = |insecure| Options {
+            registry_username: None,
+            registry_password_file: None,
+            registry_ca_file: None,
+            insecure,
+        };
+        for (reference, insecure, plain) in [
+            ("oci://localhost:5000/freeze:1", false, true),
+            ("oci://127.0.0.1/freeze:1", false, true),
+            ("oci://registry.example.com/freeze:1", false, false),
+            ("oci://192.0.2.7:5000/freeze:1", false, false),
+            ("oci://registry.example.com/freeze:1", true, true),
+        ] {
+            let reference: Reference = reference.parse().expect("a reference");
+            assert_eq!(options(insecure).is_plain(&reference), plain, "{reference} {insecure}");
+        }
+    }
+}

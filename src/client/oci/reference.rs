@@ -1,7 +1,7 @@
 //! References: where in which registry.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use super::Error;
@@ -22,14 +22,10 @@ impl Reference {
         self.0.registry()
     }
 
-    /// Returns whether the registry is on this machine.
+    /// Returns whether the registry is on this machine. References know no addresses of IPv6.
     pub(super) fn is_loopback(&self) -> bool {
-        let host = self.host();
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        let name = self.host().split(':').next().unwrap_or_default();
+        name == "localhost" || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Returns whether it is pinned: it names one artifact for ever.
