@@ -47,6 +47,16 @@ pub(crate) enum Command {
     Sandbox(SandboxArgs),
     #[command(flatten)]
     Client(Box<client::Command>),
+    /// Policies: write, publish, watch, promote, explain
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    #[command(flatten)]
+    Online(Box<client::policy::Command>),
 }
 
 /// What to do with the configuration.

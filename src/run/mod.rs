@@ -19,7 +19,7 @@ use std::path::Path;
 use systemd::Sockets;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::Command;
+use crate::cli::{Command, PolicyCommand};
 use crate::client;
 use crate::exit::{CANNOT_CREATE, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
 
@@ -29,7 +29,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let sockets = match &command {
         Command::Serve(_) | Command::Gateway(_) | Command::Admin(_) => Sockets::take()?,
-        Command::Client(_) | Command::Config(_) | Command::Demo(_) | Command::Sandbox(_) => Sockets::default(),
+        Command::Client(_) | Command::Config(_) | Command::Demo(_) | Command::Policy(_) | Command::Sandbox(_) => {
+            Sockets::default()
+        }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -43,6 +45,11 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Config(command) => runtime.block_on(check::run(command)),
+        Command::Policy(PolicyCommand::Online(command)) => {
+            let (out, advice) = (&mut std::io::stdout(), &mut std::io::stderr());
+            let asked = runtime.block_on(client::run_policy(*command, out, advice));
+            asked.map_err(|error| Failure::new(error.exit_code(), &error))
+        }
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),
