@@ -12,7 +12,7 @@ use feed::{PolicyDigest, PolicyKind};
 
 use super::componentize;
 use super::project::{Project, Step};
-use super::report::size;
+use super::report::{class_name, size};
 use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, UNAVAILABLE};
 
 /// Options of `postern policy build`.
@@ -47,9 +47,14 @@ pub(super) fn run(args: &BuildArgs) -> Result<(), Failure> {
     let file = project.component();
     fs::write(&file, &component)
         .map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", file.display())))?;
+    let class = match engine::classify(&component) {
+        Ok(class) => class_name(class).to_owned(),
+        Err(problem) => format!("none, it is no policy yet: {problem}"),
+    };
     println!("{}", file.display());
     println!("  size    {}", size(component.len()));
     println!("  digest  {}", PolicyDigest::of(&component));
+    println!("  class   {class}");
     Ok(())
 }
 

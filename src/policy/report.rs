@@ -2,6 +2,8 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use engine::Class;
+use feed::decision::RecordedOutcome;
 
 /// Returns a table without lines, each row on one line.
 pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
@@ -43,6 +45,25 @@ pub(super) fn size(bytes: usize) -> String {
         10_240..1_048_576 => format!("{} KiB", bytes / 1_024),
         _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
+}
+
+/// Returns the name of a class, with what it means.
+pub(super) fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Small => "small",
+        Class::Script => "script (larger limits, slower decisions)",
+    }
+}
+
+/// Returns what came of a decision, in words. Texts in it are a policy's: they may not command a terminal.
+pub(super) fn outcome(outcome: &RecordedOutcome) -> String {
+    let said = match outcome {
+        RecordedOutcome::Allowed { role } => format!("allowed by role {role}"),
+        RecordedOutcome::NotAllowed => "no role allows it".to_owned(),
+        RecordedOutcome::Denied { guard, reason } => format!("denied by guard {guard}: {reason}"),
+        RecordedOutcome::Undecided { by, fault } => format!("undecided: {by} gave no verdict ({fault})"),
+    };
+    said.escape_debug().to_string()
 }
 
 /// Characters on a line.
