@@ -13,8 +13,8 @@ use feed::PolicyKind;
 use super::case::Case;
 use super::project::Component;
 use super::report::{class_name, size};
-use super::workbench::{self, Engines};
 use super::test;
+use super::workbench::{self, Engines};
 use crate::exit::{DATA, Failure, REFUSED};
 
 /// Options of `postern policy bench`.
@@ -42,23 +42,43 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let fresh = median(&questions, long, |question, settings| {
         question.with(|question| policy.judge(question, settings).map(drop))
     })?;
-    println!("{} {}, class {}", policy.name(), policy.manifest().version, class_name(class));
-    println!("  questions      {} of {}", questions.len(), args.dir.join("tests.toml").display());
+    println!(
+        "{} {}, class {}",
+        policy.name(),
+        policy.manifest().version,
+        class_name(class)
+    );
+    println!(
+        "  questions      {} of {}",
+        questions.len(),
+        args.dir.join("tests.toml").display()
+    );
     let budget = Duration::from_millis(5);
-    println!("  fresh instance {} a decision, the middle one; the budget is {}", time(fresh), time(budget));
+    println!(
+        "  fresh instance {} a decision, the middle one; the budget is {}",
+        time(fresh),
+        time(budget)
+    );
     match remembered(&policy, &questions, long)? {
         Some(took) => println!("  remembered     {} a decision", time(took)),
         None => println!("  remembered     not measured: only roles that ask for no input are remembered whole"),
     }
     let limits = class.limits();
     match class {
-        Class::Small => println!("  fuel           {} at most; the budget is {}", fuel, limits.fuel.unwrap_or_default()),
+        Class::Small => println!(
+            "  fuel           {} at most; the budget is {}",
+            fuel,
+            limits.fuel.unwrap_or_default()
+        ),
         Class::Script => println!("  fuel           not counted for scripts"),
     }
     let most = size(limits.memory_bytes_max);
     println!("  memory         {} at most; the budget is {most}", size(memory_bytes));
     if fresh > budget {
-        return Err(Failure::said(REFUSED, format!("publishing it would be refused: too-slow: {}", time(fresh))));
+        return Err(Failure::said(
+            REFUSED,
+            format!("publishing it would be refused: too-slow: {}", time(fresh)),
+        ));
     }
     Ok(())
 }
@@ -78,7 +98,9 @@ fn questions<'c>(cases: &'c [Case], catalogue: &Catalogue) -> Result<Vec<Asked<'
 fn heaviest(questions: &[Asked<'_>], policy: &Policy) -> Result<(u64, usize), Failure> {
     let mut most = (0, 0);
     for (question, settings) in questions {
-        let judged = question.with(|question| policy.judge(question, *settings)).map_err(faulted)?;
+        let judged = question
+            .with(|question| policy.judge(question, *settings))
+            .map_err(faulted)?;
         most = (judged.fuel.max(most.0), judged.memory_bytes.max(most.1));
     }
     Ok(most)

@@ -67,7 +67,11 @@ impl Expected {
             "deny" => Self::Deny {
                 reason: reason.map(ToOwned::to_owned),
             },
-            _ => return Err(format!("{word:?} is no verdict: allow, abstain, pass, deny, or - for none")),
+            _ => {
+                return Err(format!(
+                    "{word:?} is no verdict: allow, abstain, pass, deny, or - for none"
+                ));
+            }
         }))
     }
 
@@ -107,7 +111,10 @@ impl Case {
         let expected = Expected::parse(&answer.verdict, reason);
         let expected = expected.ok().flatten().ok_or_else(|| {
             let verdict = &answer.verdict;
-            format!("decision {}: {policy:?} gave no verdict then, but the fault {verdict}", decision.id)
+            format!(
+                "decision {}: {policy:?} gave no verdict then, but the fault {verdict}",
+                decision.id
+            )
         })?;
         Ok(Self {
             name: format!("decision {}", decision.id),

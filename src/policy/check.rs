@@ -39,11 +39,19 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     match vetted {
         Ok(vetted) => {
             describe(&vetted, &catalogue);
-            refused.extend(component.project.as_ref().and_then(|project| differs(project, &vetted.manifest)));
+            refused.extend(
+                component
+                    .project
+                    .as_ref()
+                    .and_then(|project| differs(project, &vetted.manifest)),
+            );
         }
         Err(problems) => refused.extend(problems.iter().map(Finding::of)),
     }
-    let unknown = component.project.as_ref().map(|project| hints::unknown_permissions(project, &catalogue));
+    let unknown = component
+        .project
+        .as_ref()
+        .map(|project| hints::unknown_permissions(project, &catalogue));
     for message in unknown.into_iter().flatten() {
         println!("  warning [unknown-permission] {message}");
     }
@@ -55,7 +63,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let ids: Vec<&str> = refused.iter().map(|finding| finding.id).collect();
-    Err(Failure::said(REFUSED, format!("publishing it would be refused: {}", ids.join(", "))))
+    Err(Failure::said(
+        REFUSED,
+        format!("publishing it would be refused: {}", ids.join(", ")),
+    ))
 }
 
 fn describe(vetted: &Vetted, catalogue: &Catalogue) {
@@ -64,13 +75,32 @@ fn describe(vetted: &Vetted, catalogue: &Catalogue) {
         PolicyKind::Role => ("role", "bound to"),
         PolicyKind::Guard => ("guard", "attached to"),
     };
-    let Vetted { class, digest, compiled_bytes, .. } = vetted;
-    println!("  {kind} {} {}, class {}", manifest.name, manifest.version, class_name(*class));
-    println!("  {}, compiled {} in {:.0?}", size(vetted.size_bytes), size(*compiled_bytes), vetted.compile_time);
+    let Vetted {
+        class,
+        digest,
+        compiled_bytes,
+        ..
+    } = vetted;
+    println!(
+        "  {kind} {} {}, class {}",
+        manifest.name,
+        manifest.version,
+        class_name(*class)
+    );
+    println!(
+        "  {}, compiled {} in {:.0?}",
+        size(vetted.size_bytes),
+        size(*compiled_bytes),
+        vetted.compile_time
+    );
     println!("  digest {digest}");
     let scopes: Vec<&str> = manifest.scopes.iter().map(|scope| scope_name(*scope)).collect();
     let subjects: Vec<&str> = manifest.subject_kinds.iter().map(|kind| kind.api_name()).collect();
-    println!("  can be {at}: {}; subjects: {}", scopes.join(", "), subjects.join(", "));
+    println!(
+        "  can be {at}: {}; subjects: {}",
+        scopes.join(", "),
+        subjects.join(", ")
+    );
     let inputs: Vec<String> = manifest.inputs.iter().map(input_name).collect();
     match inputs.as_slice() {
         [] => println!("  asks for no input: its verdicts are remembered"),
@@ -88,7 +118,10 @@ fn describe(vetted: &Vetted, catalogue: &Catalogue) {
 fn differs(project: &Project, manifest: &Manifest) -> Option<Finding> {
     let said = &project.said;
     let message = if said.name != manifest.name {
-        format!("policy.toml calls it {:?}, the component itself {:?}", said.name, manifest.name)
+        format!(
+            "policy.toml calls it {:?}, the component itself {:?}",
+            said.name, manifest.name
+        )
     } else if said.kind != manifest.kind {
         "policy.toml and the component do not agree whether it is a role or a guard".to_owned()
     } else {

@@ -27,7 +27,11 @@ impl<'a> Coverage<'a> {
             if tested.contains(&operation.id) {
                 coverage.tested += 1;
             } else {
-                coverage.untested.entry(group(operation)).or_default().push(&operation.id);
+                coverage
+                    .untested
+                    .entry(group(operation))
+                    .or_default()
+                    .push(&operation.id);
             }
         }
         coverage
@@ -38,7 +42,11 @@ impl fmt::Display for Coverage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let untested: usize = self.untested.values().map(Vec::len).sum();
         let all = self.tested + untested;
-        writeln!(f, "coverage: {} of the {all} operations that it can be asked about", self.tested)?;
+        writeln!(
+            f,
+            "coverage: {} of the {all} operations that it can be asked about",
+            self.tested
+        )?;
         if untested > 0 {
             writeln!(f, "these {untested} operations are never tested:")?;
             groups(f, &self.untested)?;

@@ -30,7 +30,10 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let catalogue = workbench::catalogue();
     let decisions = decisions::read(&args.case)?;
     if decisions.is_empty() {
-        return Err(Failure::said(DATA, format!("{} holds no decision", args.case.display())));
+        return Err(Failure::said(
+            DATA,
+            format!("{} holds no decision", args.case.display()),
+        ));
     }
     for decision in &decisions {
         explain(decision, &library, &catalogue);
@@ -42,10 +45,16 @@ fn explain(decision: &RecordedDecision, library: &Library<'_>, catalogue: &Catal
     let question = &decision.question;
     let at = DateTime::from_timestamp_millis(decision.at_ms);
     let at = at.map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
-    let RecordedDecision { id, gateway, revision, .. } = decision;
+    let RecordedDecision {
+        id, gateway, revision, ..
+    } = decision;
     println!("decision  {} at {at}", id.escape_debug());
     println!("made by   gateway {}, at revision {revision}", gateway.escape_debug());
-    println!("who       {}, with token {}", who(&question.subject), decision.token.escape_debug());
+    println!(
+        "who       {}, with token {}",
+        who(&question.subject),
+        decision.token.escape_debug()
+    );
     println!("holds     {}", holds(&question.subject));
     println!("asks for  {}", asks_for(decision, catalogue));
     for told in told(&question.inputs) {
@@ -69,7 +78,12 @@ fn who(subject: &RecordedSubject) -> String {
 
 fn holds(subject: &RecordedSubject) -> String {
     let mut roles = Vec::new();
-    roles.extend(subject.org_role.iter().map(|role| format!("{role} on the organisation")));
+    roles.extend(
+        subject
+            .org_role
+            .iter()
+            .map(|role| format!("{role} on the organisation")),
+    );
     roles.extend(subject.app_role.iter().map(|role| format!("{role} on the app")));
     for env_type in &subject.env_types {
         let role = env_type.role.as_deref().unwrap_or("nothing");
@@ -94,7 +108,10 @@ fn asks_for(decision: &RecordedDecision, catalogue: &Catalogue) -> String {
         path = path.replace(&format!("{{{name}}}"), value);
     }
     let path = path.escape_debug();
-    format!("{} ({} {path}), which needs {}", operation.id, operation.method, operation.permission)
+    format!(
+        "{} ({} {path}), which needs {}",
+        operation.id, operation.method, operation.permission
+    )
 }
 
 fn told(inputs: &RecordedInputs) -> Vec<String> {
@@ -126,7 +143,9 @@ fn step(
         return format!("{said} (it has no policy)");
     };
     let settings = answer.settings.as_deref();
-    let with = settings.map_or_else(String::new, |settings| format!(", settings {}", settings.escape_debug()));
+    let with = settings.map_or_else(String::new, |settings| {
+        format!(", settings {}", settings.escape_debug())
+    });
     let Some(policy) = library.policy(digest) else {
         return format!("{said} (component {digest}{with} is not here; --components says where)");
     };

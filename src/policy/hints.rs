@@ -14,7 +14,11 @@ use super::selector::nearest;
 
 /// Returns a message for each text in the source that looks like a permission of the catalogue's and is none.
 pub(super) fn unknown_permissions(project: &Project, catalogue: &Catalogue) -> Vec<String> {
-    let known: BTreeSet<&str> = catalogue.operations().iter().map(|own| own.permission.as_str()).collect();
+    let known: BTreeSet<&str> = catalogue
+        .operations()
+        .iter()
+        .map(|own| own.permission.as_str())
+        .collect();
     let mut found = BTreeSet::new();
     for folder in [project.folder().to_owned(), project.folder().join("src")] {
         for (file, text) in sources(&folder) {
@@ -39,7 +43,8 @@ fn resembles(word: &str, known: &BTreeSet<&str>) -> bool {
 }
 
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().flat_map(|line| line.split(['"', '\'', '`']).skip(1).step_by(2))
+    text.lines()
+        .flat_map(|line| line.split(['"', '\'', '`']).skip(1).step_by(2))
 }
 
 fn sources(folder: &Path) -> Vec<(String, String)> {

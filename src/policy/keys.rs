@@ -81,7 +81,12 @@ pub(super) fn sign(args: &SignArgs) -> Result<(), Failure> {
     fs::write(&file, format!("{json}\n"))
         .map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", file.display())))?;
     println!("{}", file.display());
-    println!("  {name} vouches that {} is {} {version} of {}", policy.digest(), policy.name(), args.org);
+    println!(
+        "  {name} vouches that {} is {} {version} of {}",
+        policy.digest(),
+        policy.name(),
+        args.org
+    );
     Ok(())
 }
 

@@ -98,9 +98,16 @@ fn count(decisions: &[RecordedDecision], shelf: &Shelf) -> Result<Count, Failure
 }
 
 fn report(count: &Count, all: usize) -> Result<(), Failure> {
-    println!("{all} decisions: {} equal, {} different", count.equal, count.different.len());
+    println!(
+        "{all} decisions: {} equal, {} different",
+        count.equal,
+        count.different.len()
+    );
     if count.without > 0 {
-        println!("{} could not be made again; these components are missing:", count.without);
+        println!(
+            "{} could not be made again; these components are missing:",
+            count.without
+        );
         for digest in &count.missing {
             println!("  {digest}");
         }
@@ -127,7 +134,10 @@ fn report(count: &Count, all: usize) -> Result<(), Failure> {
     if count.equal == all {
         Ok(())
     } else {
-        Err(Failure::said(REFUSED, format!("{} of {all} decisions did not come out as they did", all - count.equal)))
+        Err(Failure::said(
+            REFUSED,
+            format!("{} of {all} decisions did not come out as they did", all - count.equal),
+        ))
     }
 }
 

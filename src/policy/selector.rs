@@ -74,7 +74,11 @@ impl Selector {
         };
         if !self.parameters.is_empty() {
             let names: Vec<&str> = self.parameters.keys().map(String::as_str).collect();
-            return format!("no operation {:?} has the parameters {}", self.pattern, names.join(", "));
+            return format!(
+                "no operation {:?} has the parameters {}",
+                self.pattern,
+                names.join(", ")
+            );
         }
         let what = if self.pattern.contains('.') {
             "permission"
@@ -156,7 +160,10 @@ mod tests {
     #[test]
     fn a_row_that_means_nothing_is_an_error_that_says_what_was_meant() {
         let said = ids("app.reed").expect_err("no such permission");
-        assert!(said.contains("permission") && said.contains("did you mean app.read?"), "{said}");
+        assert!(
+            said.contains("permission") && said.contains("did you mean app.read?"),
+            "{said}"
+        );
         let said = ids("getAplication").expect_err("no such operation");
         assert!(said.contains("did you mean getApplication?"), "{said}");
         let said = ids("getApplication(envId=dev)").expect_err("no such parameter");

@@ -113,7 +113,15 @@ impl Table {
                         Some(expected) => {
                             let settings = settings.clone();
                             let name = format!("{name}, {id}");
-                            cells.insert(key, Case { name, question, settings, expected });
+                            cells.insert(
+                                key,
+                                Case {
+                                    name,
+                                    question,
+                                    settings,
+                                    expected,
+                                },
+                            );
                         }
                         None => drop(cells.remove(&key)),
                     }
@@ -205,7 +213,9 @@ fn row(line: &str, columns: usize) -> Result<(Selector, Vec<&str>), String> {
     let verdicts: Vec<&str> = words.collect();
     if verdicts.len() != columns {
         let found = verdicts.len();
-        return Err(format!("{line:?} has {found} verdicts for {columns} subjects; `-` leaves one out"));
+        return Err(format!(
+            "{line:?} has {found} verdicts for {columns} subjects; `-` leaves one out"
+        ));
     }
     Ok((selector, verdicts))
 }
@@ -283,7 +293,10 @@ mod tests {
         let cases = read(&format!("{SUBJECTS}{table}")).expect("a table");
         let of = |id: &str| cases.iter().find(|case| case.question.operation == id);
         assert_eq!(of("getApplication").map(|case| &case.expected), Some(&Expected::Allow));
-        assert_eq!(of("patchApplication").map(|case| &case.expected), Some(&Expected::Abstain));
+        assert_eq!(
+            of("patchApplication").map(|case| &case.expected),
+            Some(&Expected::Abstain)
+        );
         assert!(of("deleteApplication").is_none());
     }
 

@@ -57,7 +57,12 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
     let tested: BTreeSet<String> = cases.iter().map(|case| case.question.operation.clone()).collect();
     let coverage = Coverage::of(policy.manifest(), &catalogue, &tested);
     if failed.is_empty() {
-        println!("{} {}: all {} cases pass", policy.name(), policy.manifest().version, cases.len());
+        println!(
+            "{} {}: all {} cases pass",
+            policy.name(),
+            policy.manifest().version,
+            cases.len()
+        );
         print!("{coverage}");
         return Ok(());
     }
@@ -103,7 +108,10 @@ fn recorded(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut files: Vec<PathBuf> =
         listed.map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", folder.display())))?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json" || extension == "ndjson"));
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json" || extension == "ndjson")
+    });
     files.sort();
     Ok(files)
 }
@@ -135,7 +143,12 @@ fn show(failed: &[Failed<'_>], most: usize) {
         .take(most)
         .map(|Failed { case, answer }| {
             let operation = case.question.operation.clone();
-            [case.name.clone(), operation, case.expected.to_string(), answer.to_string()]
+            [
+                case.name.clone(),
+                operation,
+                case.expected.to_string(),
+                answer.to_string(),
+            ]
         })
         .collect();
     print!("{}", table(["CASE", "OPERATION", "EXPECTED", "GOT"], &rows));

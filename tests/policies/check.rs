@@ -40,7 +40,10 @@ fn settings_whose_schema_is_none_are_refused() {
 #[test]
 fn a_policy_that_never_ends_is_refused() {
     let workshop = Workshop::new();
-    let endless = ("static bool allows(const postern_request *request) {", "volatile int on = 1;\nstatic bool allows(const postern_request *request) {\n while (on) {}");
+    let endless = (
+        "static bool allows(const postern_request *request) {",
+        "volatile int on = 1;\nstatic bool allows(const postern_request *request) {\n while (on) {}",
+    );
     workshop.made_of_c("role", "endless", &[endless]);
     let said = workshop.refused(&["check", "endless"]);
     assert!(said.contains("refused ["), "{said}");
@@ -49,9 +52,16 @@ fn a_policy_that_never_ends_is_refused() {
 #[test]
 fn a_component_that_is_not_what_its_folder_says_is_refused() {
     let workshop = Workshop::new();
-    workshop.made_of_c("role", "reader", &[("POSTERN_TEXT(\"reader\")", "POSTERN_TEXT(\"writer\")")]);
+    workshop.made_of_c(
+        "role",
+        "reader",
+        &[("POSTERN_TEXT(\"reader\")", "POSTERN_TEXT(\"writer\")")],
+    );
     let said = workshop.refused(&["check", "reader"]);
-    assert!(said.contains("[policy-toml-differs]") && said.contains("writer"), "{said}");
+    assert!(
+        said.contains("[policy-toml-differs]") && said.contains("writer"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -59,7 +69,10 @@ fn a_permission_that_no_operation_needs_is_a_warning() {
     let workshop = Workshop::new();
     workshop.made_of_c("role", "reader", &[("\".read\"", "\"app.reed\"")]);
     let said = workshop.done(&["check", "reader"]);
-    assert!(said.contains("[unknown-permission]") && said.contains("did you mean app.read?"), "{said}");
+    assert!(
+        said.contains("[unknown-permission]") && said.contains("did you mean app.read?"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -67,7 +80,13 @@ fn the_report_says_what_a_policy_is_and_what_it_never_sees() {
     let workshop = Workshop::new();
     workshop.made_of_c("role", "reader", &[("POSTERN_ORG, ", "")]);
     let said = workshop.done(&["check", "reader"]);
-    for part in ["role reader 0.1.0", "class small", "can be bound to: app;", "its verdicts are remembered", "never asked"] {
+    for part in [
+        "role reader 0.1.0",
+        "class small",
+        "can be bound to: app;",
+        "its verdicts are remembered",
+        "never asked",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(said.contains(&workshop.digest("reader/reader.wasm")), "{said}");

@@ -42,7 +42,9 @@ fn the_five_minutes_of_the_readme_are_these_commands() {
     let workshop = Workshop::new();
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/README.md");
     let readme = fs::read_to_string(readme).expect("it is there");
-    let (_, rest) = readme.split_once("<!-- five minutes -->\n```sh\n").expect("the commands");
+    let (_, rest) = readme
+        .split_once("<!-- five minutes -->\n```sh\n")
+        .expect("the commands");
     let (commands, _) = rest.split_once("```").expect("their end");
     assert_eq!(commands.lines().count(), 4, "{commands}");
     let binary = Path::new(env!("CARGO_BIN_EXE_postern")).parent().expect("a folder");
@@ -108,7 +110,10 @@ fn a_source_that_does_not_compile_ends_the_build_and_leaves_no_component() {
 fn a_module_without_the_exports_of_its_world_is_refused_with_what_it_lacks() {
     let workshop = Workshop::new();
     workshop.done(&["new", "--lang", "c", "freeze"]);
-    workshop.write("freeze/policy.c", "__attribute__((export_name(\"decide\"))) int decide(int r) { return r; }");
+    workshop.write(
+        "freeze/policy.c",
+        "__attribute__((export_name(\"decide\"))) int decide(int r) { return r; }",
+    );
     let ended = workshop.run(&["build", "freeze"]);
     assert_eq!(ended.code, Some(65), "{}", ended.stderr);
     assert!(ended.stderr.contains("describe"), "{}", ended.stderr);

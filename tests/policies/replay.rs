@@ -5,7 +5,8 @@ use super::workshop::Workshop;
 
 fn of_reader(workshop: &Workshop, verdict: &str, outcome: &str) -> String {
     let digest = workshop.digest("reader/reader.wasm");
-    let asked = format!(r#"{{"asked":"role","role":"reader","held_on":"org","policy":"{digest}","verdict":"{verdict}"}}"#);
+    let asked =
+        format!(r#"{{"asked":"role","role":"reader","held_on":"org","policy":"{digest}","verdict":"{verdict}"}}"#);
     decision(&asked, outcome)
 }
 

@@ -11,7 +11,10 @@ use super::workshop::Workshop;
 fn a_key_is_made_for_its_owner_only_and_never_over_another() {
     let workshop = Workshop::new();
     let said = workshop.done(&["keygen", "ann"]);
-    let key = said.trim().strip_prefix("ann=").expect("the line of policy_trusted_keys");
+    let key = said
+        .trim()
+        .strip_prefix("ann=")
+        .expect("the line of policy_trusted_keys");
     assert_eq!(key.len(), 43, "{said}");
     let file = workshop.path("ann.pem");
     let mode = fs::metadata(&file).expect("it is there").permissions().mode();

@@ -16,7 +16,10 @@ fn a_verdict_that_is_not_the_expected_one_is_shown_and_the_exit_code_is_1() {
     let table = "[subjects]\nci = { org_role = \"reader\" }\n[[table]]\nname = \"by hand\"\ncases = '''\n ci\n getApplication abstain\n deleteApplication abstain\n'''";
     workshop.write("reader/tests.toml", table);
     let said = workshop.refused(&["test", "reader"]);
-    let row = said.lines().find(|line| line.contains("by hand, ci")).expect("the failure");
+    let row = said
+        .lines()
+        .find(|line| line.contains("by hand, ci"))
+        .expect("the failure");
     let words: Vec<&str> = row.split_whitespace().rev().take(3).collect();
     assert_eq!(words, ["allow", "abstain", "getApplication"], "{said}");
     assert!(said.contains("1 of 2 cases of reader fail"), "{said}");
@@ -30,7 +33,10 @@ fn operations_that_no_test_is_about_are_told_in_groups() {
     workshop.write("reader/tests.toml", table);
     let said = workshop.done(&["test", "reader"]);
     assert!(said.contains("operations are never tested:"), "{said}");
-    let group = said.lines().find(|line| line.trim_start().starts_with("agent ")).expect("the group");
+    let group = said
+        .lines()
+        .find(|line| line.trim_start().starts_with("agent "))
+        .expect("the group");
     assert!(group.contains("createAgent, deleteAgent"), "{said}");
     assert!(!group.contains("listAgents"), "{said}");
 }
@@ -43,7 +49,10 @@ fn a_guard_is_told_headers_and_its_reasons_are_compared() {
     let table = "[subjects]\nci = {}\n[[table]]\nreason = \"another\"\ncases = '''\n ci\n deleteApplication deny\n'''";
     workshop.write("ticket/tests.toml", table);
     let said = workshop.refused(&["test", "ticket"]);
-    assert!(said.contains("deny: another") && said.contains("deny: deletions need a ticket"), "{said}");
+    assert!(
+        said.contains("deny: another") && said.contains("deny: deletions need a ticket"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -54,7 +63,10 @@ fn a_decision_on_record_is_a_case() {
     let allowed = r#"{"outcome":"allowed","role":"reader"}"#;
     workshop.write("reader/cases/one.json", decision(&role("allow"), allowed));
     workshop.done(&["test", "reader"]);
-    workshop.write("reader/cases/two.ndjson", decision(&role("abstain"), r#"{"outcome":"not-allowed"}"#));
+    workshop.write(
+        "reader/cases/two.ndjson",
+        decision(&role("abstain"), r#"{"outcome":"not-allowed"}"#),
+    );
     let said = workshop.refused(&["test", "reader"]);
     assert!(said.contains("decision 0123456789abcdef"), "{said}");
     workshop.write("reader/cases/two.ndjson", decision("", allowed));
@@ -72,7 +84,10 @@ fn a_table_that_cannot_be_meant_is_refused_with_what_is_wrong() {
         ("ci\n* deny", "a role answers allow or abstain"),
         ("bob\n* allow", "\"bob\" is not one of [subjects]"),
     ] {
-        workshop.write("reader/tests.toml", format!("[subjects]\nci = {{}}\n[[table]]\ncases = '''\n{table}\n'''"));
+        workshop.write(
+            "reader/tests.toml",
+            format!("[subjects]\nci = {{}}\n[[table]]\ncases = '''\n{table}\n'''"),
+        );
         let ended = workshop.run(&["test", "reader"]);
         assert_eq!(ended.code, Some(65), "{}", ended.stderr);
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
