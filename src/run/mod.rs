@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Command, PolicyCommand};
 use crate::client;
 use crate::exit::{CANNOT_CREATE, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
+use crate::policy;
 
 /// Does what was asked, and returns when it is done or told to stop.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -45,11 +46,15 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Config(command) => runtime.block_on(check::run(command)),
-        Command::Policy(PolicyCommand::Online(command)) => {
-            let (out, advice) = (&mut std::io::stdout(), &mut std::io::stderr());
-            let asked = runtime.block_on(client::run_policy(*command, out, advice));
-            asked.map_err(|error| Failure::new(error.exit_code(), &error))
-        }
+        Command::Policy(PolicyCommand::Offline(command)) => policy::run(*command),
+        Command::Policy(PolicyCommand::Online(command)) => match command.offline() {
+            Some(case) => policy::explain(case),
+            None => {
+                let (out, advice) = (&mut std::io::stdout(), &mut std::io::stderr());
+                let asked = runtime.block_on(client::run_policy(*command, out, advice));
+                asked.map_err(|error| Failure::new(error.exit_code(), &error))
+            }
+        },
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),

@@ -14,10 +14,11 @@ use super::paths::below_org;
 use crate::client::connection::{Session, read};
 use crate::client::error::Error;
 use crate::client::output::{Output, printable};
+use crate::policy::CaseArgs;
 
 /// Options of `postern policy explain`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["decision_id", "subject"])))]
+#[command(group(ArgGroup::new("which").required(true).args(["decision_id", "subject", "case"])))]
 pub(crate) struct Explain {
     /// Id of a decision that was made, as the refusal and the access log tell it
     decision_id: Option<String>,
@@ -36,6 +37,8 @@ pub(crate) struct Explain {
     /// With what policies may ask for besides: a file (JSON) with `time_ms`, `source_address`, `headers`, `query`, `json_body`
     #[arg(long, value_name = "FILE", requires = "subject")]
     inputs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) case: Option<CaseArgs>,
 }
 
 /// Explains a decision.

@@ -30,6 +30,7 @@ use feed::Clock;
 use super::connection::{Connection, Session, Variables};
 use super::error::Error;
 use super::output::Output;
+use crate::policy::CaseArgs;
 
 /// What to ask for about policies.
 #[derive(Debug, Subcommand)]
@@ -103,7 +104,8 @@ pub(crate) enum Command {
     /// Explain a decision step by step: one that was made, or one that would be
     #[command(
         after_help = "Example:\n  postern policy explain 4bf92f3577b34da6a3ce929d0e0e4736\n  \
-                            postern policy explain --subject ci --operation deleteApplication --parameter appId=shop"
+                            postern policy explain --subject ci --operation deleteApplication --parameter appId=shop\n  \
+                            postern policy explain --case case.json"
     )]
     Explain(Ask<explain::Explain>),
     /// List the latest decisions on record
@@ -118,6 +120,14 @@ pub(crate) enum Command {
     /// Download every published component into a folder, for `postern policy replay` on another machine
     #[command(after_help = "Example:\n  postern policy components components/")]
     Components(Ask<components::Components>),
+}
+
+impl Command {
+    /// Returns the file that a command is about when it asks nobody.
+    pub(crate) fn offline(&self) -> Option<&CaseArgs> {
+        let Self::Explain(ask) = self else { return None };
+        ask.about.case.as_ref()
+    }
 }
 
 /// A command that asks the API, and where the API is.
