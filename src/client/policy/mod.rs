@@ -2,7 +2,7 @@
 //! and why a decision was made.
 //!
 //! # Layout
-//! - [`publish`]: into the store, from a file or a registry; [`artifact`]: into a registry and out of one.
+//! - [`publish`]: into the store, from a file or a registry, [`sign`]ed; [`artifact`]: into a registry and out of one.
 //! - [`versions`]: what is published and which of it is in force; [`shadow`]: what a version would change.
 //! - [`guards`]: where guard policies are attached.
 //! - [`access`]: what a subject may do, as a table, and how two such tables differ.
@@ -20,6 +20,7 @@ mod paths;
 mod publish;
 mod refusals;
 mod shadow;
+mod sign;
 mod versions;
 
 use std::io::Write;
