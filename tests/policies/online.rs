@@ -116,7 +116,7 @@ fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
     assert!(author.policy(&["publish", &old]).contains("maker"));
     author.caller("maker");
     author.policy(&["publish", &new]);
-    let shown = author.json(&["inspect", "reader"]);
+    let shown = author.json(&["inspect", "maker"]);
     assert_eq!(
         (&shown["active"]["version"], &shown["holders"]),
         (&json!("1.2.0"), &json!(1))
