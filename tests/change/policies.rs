@@ -67,7 +67,10 @@ fn what_is_refused_to_a_manager_changes_nothing() {
     let manager = administrator.with_org_role("manager").client;
     let refused = publish(&manager, &tester("1.0.0"));
     assert_eq!(refused.refusal(), (403, "not-allowed".to_owned()));
-    assert_eq!(manager.get("/orgs/acme/policies/tester").refusal(), (404, "not-found".to_owned()));
+    assert_eq!(
+        manager.get("/orgs/acme/policies/tester").refusal(),
+        (404, "not-found".to_owned())
+    );
     publish(&administrator, &tester("1.0.0")).ok(201);
     assert_eq!(manager.get("/orgs/acme/policies/tester").ok(200)["name"], "tester");
     let body = json!({"fallback": true});
@@ -75,6 +78,9 @@ fn what_is_refused_to_a_manager_changes_nothing() {
         manager.patch("/orgs/acme/policies/tester", body.clone()).refusal(),
         (403, "not-allowed".to_owned())
     );
-    assert_eq!(administrator.patch("/orgs/acme/policies/tester", body).ok(200)["fallback"], true);
+    assert_eq!(
+        administrator.patch("/orgs/acme/policies/tester", body).ok(200)["fallback"],
+        true
+    );
     administrator.delete("/orgs/acme/policies/tester").ok(204);
 }
