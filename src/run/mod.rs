@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Command, PolicyCommand};
 use crate::client;
 use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
+use crate::policy;
 
 /// Does what was asked, and returns when it is done or told to stop.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -52,7 +53,11 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Config(command) => runtime.block_on(check::run(command)),
+        Command::Policy(PolicyCommand::Offline(command)) => policy::run(*command),
         Command::Policy(PolicyCommand::Online(command)) => {
+            if let Some((case, components)) = command.on_file() {
+                return policy::explain_cases(case, components);
+            }
             let (out, advice) = (&mut std::io::stdout(), &mut std::io::stderr());
             let asked = runtime.block_on(client::run_policy(*command, out, advice));
             asked.map_err(|error| Failure::new(error.exit_code(), &error))

@@ -55,6 +55,7 @@ pub use class::{Class, classify};
 pub use compiler::{CompileLimits, Compiler, Precompiled, compile_as_child};
 pub use decision::{Answer, Answers, Asked, Decision, Grant, Outcome, REASON_CHARS_MAX, Said};
 pub use engine::{Engine, StartError};
+pub use evaluation::{Judged, Verdict};
 pub use fault::Fault;
 pub use feed::{PolicyDigest, PolicyKind};
 pub use layout::{GuardEntry, Layout, RoleEntry};

@@ -24,6 +24,7 @@ mod sign;
 mod versions;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use feed::Clock;
@@ -119,6 +120,17 @@ pub(crate) enum Command {
     /// Download every published component into a folder, for `postern policy replay` on another machine
     #[command(after_help = "Example:\n  postern policy components components/")]
     Components(Ask<components::Components>),
+}
+
+impl Command {
+    /// Returns the file with decisions, and the folders with components, of a command that asks nobody.
+    pub(crate) fn on_file(&self) -> Option<(&Path, &[PathBuf])> {
+        if let Self::Explain(ask) = self {
+            ask.about.on_file()
+        } else {
+            None
+        }
+    }
 }
 
 /// A command that asks the API, and where the API is.
