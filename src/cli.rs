@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
+    /// Compile a policy: started by gateways and admin services for themselves, with limits of its own
+    #[command(hide = true)]
+    PolicyCompiler,
     #[command(flatten)]
     Client(Box<client::Command>),
     /// Policies: write, publish, watch, promote, explain

@@ -6,6 +6,7 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::error::ApiError;
@@ -19,7 +20,11 @@ pub(crate) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub T);
 #[derive(Debug)]
 pub(crate) struct PathParameters<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S> for JsonBody<T, BYTES_MAX> {
+impl<S, T, const BYTES_MAX: usize> FromRequest<S> for JsonBody<T, BYTES_MAX>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send + 'static,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
@@ -28,8 +33,13 @@ impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S>
             .await
             .map_err(|_elapsed| ApiError::BodyTooSlow)?;
         let bytes = read.map_err(|error| read_error(&error))?;
-        let value = serde_json::from_slice(&bytes).map_err(|_malformed| ApiError::MalformedBody)?;
-        Ok(Self(value))
+        let parse = move || serde_json::from_slice(&bytes).map_err(|_malformed| ApiError::MalformedBody);
+        // What is long takes milliseconds, which other requests should not wait for.
+        let value = match BYTES_MAX {
+            ..=BODY_BYTES_MAX => parse(),
+            _ => spawn_blocking(parse).await.map_err(ApiError::internal)?,
+        };
+        value.map(Self)
     }
 }
 

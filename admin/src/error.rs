@@ -82,6 +82,9 @@ pub(crate) enum ApiError {
     /// The organisation has as many guards as it may have.
     #[error("the organisation has as many guards as it may have")]
     TooManyGuards,
+    /// The organisation has a guard with this id.
+    #[error("the organisation has a guard with this id")]
+    GuardIdTaken,
     /// Another component was published with this version.
     #[error("another component has this version")]
     VersionTaken,
@@ -179,6 +182,7 @@ impl ApiError {
             Self::LastAdministrator | Self::AboveYourRole => StatusCode::FORBIDDEN,
             Self::TokenIdTaken
             | Self::GroupTaken
+            | Self::GuardIdTaken
             | Self::VersionTaken
             | Self::VersionNotNewer { .. }
             | Self::PolicyKindDiffers
@@ -235,6 +239,7 @@ impl ApiError {
                 "The organisation has as many policies as it may have.",
             ),
             Self::TooManyGuards => ("too-many-guards", "The organisation has as many guards as it may have."),
+            Self::GuardIdTaken => ("guard-id-taken", "The organisation has a guard with this id."),
             Self::VersionTaken => ("version-taken", "Another component was published with this version."),
             Self::VersionNotNewer { .. } => (
                 "version-not-newer",

@@ -36,9 +36,9 @@ mod template;
 mod test;
 mod workbench;
 
-pub(crate) use explain::CaseArgs;
-
 use clap::Subcommand;
+
+pub(crate) use explain::explain_cases;
 
 use crate::exit::Failure;
 
@@ -87,9 +87,4 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Keygen(args) => keys::keygen(&args),
         Command::Sign(args) => keys::sign(&args),
     }
-}
-
-/// Explains the decisions of a file, whoever made them.
-pub(crate) fn explain(case: &CaseArgs) -> Result<(), Failure> {
-    explain::run(case)
 }

@@ -152,7 +152,7 @@ impl Table {
                 id: subject.id.clone().unwrap_or_else(|| id.to_owned()),
                 kind: subject.kind,
                 org: subject.org.clone().unwrap_or_else(|| file.org.clone()),
-                org_role: subject.org_role.clone().filter(|_| parameters.contains_key("orgId")),
+                org_role: subject.org_role.clone(),
                 app_role: subject.app_role.clone().filter(|_| parameters.contains_key("appId")),
                 env_types: self.env_types(subject, operation),
             },

@@ -4,6 +4,7 @@ mod durability;
 mod effects;
 mod feed;
 mod policies;
+mod policy_model;
 mod revocation;
 mod roles;
 mod secrets;

@@ -1,4 +1,5 @@
-//! Policies as a product: the tools of their authors, and publishing, watching and promoting them.
+//! Policies as a product: the tools of their authors (files in, reports out, nothing running), registries, and the commands
+//! that publish, watch and promote.
 //!
 //! Toolchains are those that the README's test command installs; a missing one fails the test with what `build` says of it.
 

@@ -33,6 +33,14 @@ impl Author {
         path.to_str().expect("a text").to_owned()
     }
 
+    /// Makes a service user that may deploy, with a role on an app.
+    fn caller(&self, role: &str) {
+        self.terminal.done(&["user", "create", "ci", "--role", "member"]);
+        self.terminal.done(&["role", "grant", "ci", role, "--app", "shop"]);
+        self.terminal
+            .done(&["role", "grant", "ci", "deployer", "--env-type", "development"]);
+    }
+
     fn policy(&self, arguments: &[&str]) -> String {
         self.terminal.done(&[&["policy"], arguments].concat())
     }
@@ -101,22 +109,20 @@ const FROZEN: &str = r#"{"permission": "app.delete"}"#;
 fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
     let postern = Postern::start("http://127.0.0.1:9");
     let author = Author::at(&postern);
-    let old = author.file("old.wasm", role("viewer", "reader", "1.2.0"));
-    // The next version allows what developers may.
-    let new = author.file("new.wasm", role("developer", "reader", "1.3.0").as_slice());
-    assert!(author.policy(&["publish", &old]).contains("reader"));
-    author.terminal.done(&["user", "create", "ci", "--role", "member"]);
-    author
-        .terminal
-        .done(&["role", "grant", "ci", "reader", "--app", "shop"]);
+    // What owners may, but for one operation, which the next version allows too.
+    let old = replaced(role("owner", "maker", "1.2.0"), "app.delete", "app.nobody");
+    let old = author.file("old.wasm", old);
+    let new = author.file("new.wasm", role("owner", "maker", "1.3.0"));
+    assert!(author.policy(&["publish", &old]).contains("maker"));
+    author.caller("maker");
     author.policy(&["publish", &new]);
-    let shown = author.json(&["inspect", "reader"]);
+    let shown = author.json(&["inspect", "maker"]);
     assert_eq!(
         (&shown["active"]["version"], &shown["holders"]),
         (&json!("1.2.0"), &json!(1))
     );
 
-    let diff = author.policy(&["diff", "ci", "--policy", "reader", "--version", "1.3.0"]);
+    let diff = author.policy(&["diff", "ci", "--policy", "maker", "--version", "1.3.0"]);
     assert!(diff.starts_with("this change gives ci "), "{diff}");
     assert!(
         diff.lines()
@@ -124,7 +130,7 @@ fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
         "{diff}"
     );
     let before = author.json(&["access", "ci"]);
-    author.policy(&["promote", "reader", "1.3.0"]);
+    author.policy(&["promote", "maker", "1.3.0"]);
     let after = author.json(&["access", "ci"]);
     assert_ne!(before["rows"], after["rows"]);
     let from = before["revision"].to_string();
@@ -133,16 +139,16 @@ fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
             .policy(&["diff", "ci", "--from", &from])
             .starts_with("this change gives ci ")
     );
-    author.policy(&["rollback", "reader"]);
+    author.policy(&["rollback", "maker"]);
     let back = author.json(&["access", "ci"]);
     assert_eq!(before["rows"], back["rows"]);
 
-    let refused = author.refused(&["remove", "reader"]);
+    let refused = author.refused(&["remove", "maker"]);
     assert!(
         refused.contains("role-in-use") && refused.contains("1 hold it"),
         "{refused}"
     );
-    author.policy(&["remove", "reader", "--bindings", "viewer"]);
+    author.policy(&["remove", "maker", "--bindings", "viewer"]);
     let held = author.terminal.json(&["role", "list", "--app", "shop"]);
     assert_eq!(held[0]["role"], "viewer");
 }
@@ -181,8 +187,7 @@ fn what_would_be_decided_is_explained_without_a_request() {
     let component = author.file("freeze.wasm", freeze("1.0.0"));
     author.policy(&["publish", &component]);
     author.policy(&["attach", "freeze", "--settings", &author.file("settings.json", FROZEN)]);
-    author.terminal.done(&["user", "create", "ci", "--role", "member"]);
-    author.terminal.done(&["role", "grant", "ci", "owner", "--app", "shop"]);
+    author.caller("owner");
     let explain = [
         "explain",
         "--subject",

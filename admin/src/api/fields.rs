@@ -66,6 +66,19 @@ pub(super) fn check_token_id(value: &str) -> Result<(), ApiError> {
     holds(valid, "id", "1 to 100 printable characters, none of / % \\")
 }
 
+/// Checks the id of a guard, which has the form of a policy's name.
+pub(super) fn check_guard_id(value: &str) -> Result<(), ApiError> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let valid = (1..=GUARD_ID_BYTES_MAX).contains(&value.len())
+        && value.as_bytes()[0].is_ascii_alphabetic()
+        && value.bytes().all(inner);
+    holds(
+        valid,
+        "id",
+        "a letter followed by letters, digits and hyphens, 60 at most",
+    )
+}
+
 /// Checks the id of an identity provider.
 pub(super) fn check_idp_id(value: &str) -> Result<(), ApiError> {
     holds(is_identifier(value), "idp_id", "an identifier")
@@ -103,6 +116,9 @@ pub(super) fn timestamp(unix_ms: i64) -> String {
 
 /// Longest name or token id, in characters (design: tokens).
 const NAME_CHARS_MAX: usize = 100;
+
+/// Longest id of a guard: a policy's name with a number behind it.
+const GUARD_ID_BYTES_MAX: usize = 60;
 
 const DESCRIPTION_CHARS_MAX: usize = 1000;
 

@@ -24,6 +24,7 @@ use crate::store::AuditEntry;
 
 #[derive(Deserialize)]
 pub(super) struct NewGuard {
+    id: Option<String>,
     policy: Option<String>,
     scope: Option<String>,
     position: Option<u32>,
@@ -76,7 +77,7 @@ pub(super) async fn attach(
         return Err(ApiError::TooManyGuards);
     }
     let guard = Guard {
-        id: writing.free_id(&policy).await?,
+        id: writing.free_id(body.id, &policy).await?,
         org,
         policy,
         scope: writing.scope(&scope).await?,
@@ -198,9 +199,14 @@ impl Writing {
         }
     }
 
-    /// Returns an id that people can read: the policy's name, with a number from the second guard on.
-    async fn free_id(&mut self, policy: &str) -> Result<String, ApiError> {
+    /// Returns the id that was asked for; else the policy's name, with a number from the second guard on.
+    async fn free_id(&mut self, wanted: Option<String>, policy: &str) -> Result<String, ApiError> {
         let org = self.caller.org.clone();
+        if let Some(id) = wanted {
+            fields::check_guard_id(&id)?;
+            let taken = self.change.view.guard(&org, &id).await?.is_some();
+            return if taken { Err(ApiError::GuardIdTaken) } else { Ok(id) };
+        }
         let mut id = policy.to_owned();
         let mut number = 1;
         while self.change.view.guard(&org, &id).await?.is_some() {

@@ -13,6 +13,7 @@ use feed::policy::PolicySignature;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::answers::changed;
 use super::policies::view_of;
@@ -57,7 +58,9 @@ pub(super) async fn publish(
         name: "component",
         rule: "must be given",
     })?;
-    let component = STANDARD.decode(component).map_err(|_malformed| ApiError::Field {
+    let decoded = spawn_blocking(move || STANDARD.decode(component)).await;
+    let component = decoded.map_err(ApiError::internal)?;
+    let component = component.map_err(|_malformed| ApiError::Field {
         name: "component",
         rule: "base64 with padding",
     })?;

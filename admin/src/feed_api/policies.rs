@@ -16,8 +16,7 @@ pub(super) async fn component(
     PathParameters(digest): PathParameters<String>,
 ) -> Result<Response, ApiError> {
     let digest: PolicyDigest = digest.parse().map_err(|_malformed| ApiError::NotFound)?;
-    // Apart from the readers of the API: a fleet that asks at once does not keep it waiting.
-    let mut view = api.store.long_view().await?;
+    let mut view = api.store.view().await?;
     component_of(&mut view, digest).await
 }
 

@@ -83,6 +83,10 @@ async fn what_cannot_be_attached_is_refused() {
         answer.assert_refused(400, "settings-invalid");
         assert!(answer.body["details"]["problem"].is_string(), "{}", answer.body);
     }
+    for id in ["", "1st", "a/b", "..", &"a".repeat(61)] {
+        let body = json!({"id": id, "policy": "freeze", "scope": "/orgs/my-org", "settings": {"permission": "x"}});
+        attach(&plane, body).await.assert_refused(400, "invalid-field");
+    }
     let absent = plane.send(&plane.root, "PATCH", &path("/freeze"), json!({})).await;
     absent.assert_refused(404, "not-found");
     plane
@@ -90,6 +94,15 @@ async fn what_cannot_be_attached_is_refused() {
         .await
         .assert_refused(404, "not-found");
     assert_eq!(ids(&plane).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_id_of_ones_own_is_given_once() {
+    let plane = with_freeze().await;
+    let body =
+        json!({"id": "no-reads", "policy": "freeze", "scope": "/orgs/my-org", "settings": {"permission": "app.read"}});
+    assert_eq!(attach(&plane, body.clone()).await.body["id"], "no-reads");
+    attach(&plane, body).await.assert_refused(409, "guard-id-taken");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `postern policy explain`: one decision, step by step, in the order in which it was made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use feed::SubjectKind;
@@ -14,7 +14,6 @@ use super::paths::below_org;
 use crate::client::connection::{Session, read};
 use crate::client::error::Error;
 use crate::client::output::{Output, printable};
-use crate::policy::CaseArgs;
 
 /// Options of `postern policy explain`.
 #[derive(Debug, Args)]
@@ -37,8 +36,20 @@ pub(crate) struct Explain {
     /// With what policies may ask for besides: a file (JSON) with `time_ms`, `source_address`, `headers`, `query`, `json_body`
     #[arg(long, value_name = "FILE", requires = "subject")]
     inputs: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) case: Option<CaseArgs>,
+    /// The decisions in this file, as `record` prints them: they are made again here, and nothing running is asked
+    #[arg(long, value_name = "FILE")]
+    case: Option<PathBuf>,
+    /// Folder with the components that were asked, as `components` downloads them  [default: .]
+    #[arg(long, value_name = "DIR", requires = "case")]
+    components: Vec<PathBuf>,
+}
+
+impl Explain {
+    /// Returns the file whose decisions are to be explained, and the folders with components, when no Postern is to be
+    /// asked.
+    pub(super) fn on_file(&self) -> Option<(&Path, &[PathBuf])> {
+        Some((self.case.as_deref()?, &self.components))
+    }
 }
 
 /// Explains a decision.

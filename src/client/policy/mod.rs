@@ -2,7 +2,7 @@
 //! and why a decision was made.
 //!
 //! # Layout
-//! - [`publish`]: into the store, from a file or a registry; [`artifact`]: into a registry and out of one.
+//! - [`publish`]: into the store, from a file or a registry, [`sign`]ed; [`artifact`]: into a registry and out of one.
 //! - [`versions`]: what is published and which of it is in force; [`shadow`]: what a version would change.
 //! - [`guards`]: where guard policies are attached.
 //! - [`access`]: what a subject may do, as a table, and how two such tables differ.
@@ -20,9 +20,11 @@ mod paths;
 mod publish;
 mod refusals;
 mod shadow;
+mod sign;
 mod versions;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use feed::Clock;
@@ -30,7 +32,6 @@ use feed::Clock;
 use super::connection::{Connection, Session, Variables};
 use super::error::Error;
 use super::output::Output;
-use crate::policy::CaseArgs;
 
 /// What to ask for about policies.
 #[derive(Debug, Subcommand)]
@@ -104,8 +105,7 @@ pub(crate) enum Command {
     /// Explain a decision step by step: one that was made, or one that would be
     #[command(
         after_help = "Example:\n  postern policy explain 4bf92f3577b34da6a3ce929d0e0e4736\n  \
-                            postern policy explain --subject ci --operation deleteApplication --parameter appId=shop\n  \
-                            postern policy explain --case case.json"
+                            postern policy explain --subject ci --operation deleteApplication --parameter appId=shop"
     )]
     Explain(Ask<explain::Explain>),
     /// List the latest decisions on record
@@ -123,10 +123,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Returns the file that a command is about when it asks nobody.
-    pub(crate) fn offline(&self) -> Option<&CaseArgs> {
-        let Self::Explain(ask) = self else { return None };
-        ask.about.case.as_ref()
+    /// Returns the file with decisions, and the folders with components, of a command that asks nobody.
+    pub(crate) fn on_file(&self) -> Option<(&Path, &[PathBuf])> {
+        if let Self::Explain(ask) = self {
+            ask.about.on_file()
+        } else {
+            None
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use feed::PolicyDigest;
-use feed::policy::PolicySignature;
 use serde_json::{Value, json};
 
 use super::artifact::read_component;
 use super::paths::below_org;
+use super::sign::Signing;
 use super::versions::shown;
-use crate::client::connection::{Session, read};
+use crate::client::connection::Session;
 use crate::client::error::Error;
 use crate::client::oci::{Options, Reference, Registry};
 use crate::client::output::{Output, printable};
@@ -26,9 +26,8 @@ pub(crate) struct Publish {
     /// Put it in force at once, without promotion
     #[arg(long)]
     activate: bool,
-    /// File with a signature, as `postern policy sign` writes it; SOURCE.sig when that is there
-    #[arg(long, value_name = "FILE")]
-    signature: Option<PathBuf>,
+    #[command(flatten)]
+    signing: Signing,
     #[command(flatten)]
     registry: Options,
 }
@@ -36,12 +35,13 @@ pub(crate) struct Publish {
 /// Publishes a component.
 ///
 /// # Errors
-/// [`Error::File`], [`Error::Content`], [`Error::Registry`], and what asking fails with: what the component is refused
+/// What [`Signing::signature`] fails with, [`Error::Registry`], and what asking fails with: what the component is refused
 /// for among it.
 pub(super) async fn publish(about: Publish, session: &Session) -> Result<Output, Error> {
     let component = component(&about.source, &about.registry).await?;
     let mut body = json!({"component": STANDARD.encode(&component)});
-    if let Some(signature) = signature(&about)? {
+    let source = (about.source.as_str(), component.as_slice());
+    if let Some(signature) = about.signing.signature(source, session.org().await?)? {
         body["signature"] = json!(signature);
     }
     if about.activate {
@@ -63,22 +63,6 @@ async fn component(source: &str, options: &Options) -> Result<Vec<u8>, Error> {
         return Ok(pulled.component);
     }
     read_component(&PathBuf::from(source))
-}
-
-/// Returns the signature that comes with the component, if there is one.
-fn signature(about: &Publish) -> Result<Option<PolicySignature>, Error> {
-    let beside = || {
-        let file = PathBuf::from(format!("{}.sig", about.source));
-        (!Reference::is_meant(&about.source) && file.exists()).then_some(file)
-    };
-    let Some(path) = about.signature.clone().or_else(beside) else {
-        return Ok(None);
-    };
-    let signature = serde_json::from_str(&read(&path)?).map_err(|error| Error::Content {
-        path,
-        problem: format!("no signature as `postern policy sign` writes it: {error}"),
-    })?;
-    Ok(Some(signature))
 }
 
 /// Says what is done with the version that has a digest, and what may be done next.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use feed::{Clock, PolicyDigest};
 use serde_json::{Value, json};
 
-use super::{Any, Stub, parse, policy, variables};
+use super::{Any, Stub, TOKEN, parse, policy, variables};
 
 const CI: &str = "s-d35b0d0e-8a53-40e9-a329-64e48b7e92e0";
 const DECISION: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -117,11 +117,11 @@ async fn what_a_component_is_refused_for_is_told_line_by_line() {
     let stub = Stub::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let component = file(directory.path(), "freeze.wasm", b"c").display().to_string();
-    let details = json!({"problems": ["it imports a\u{1b}[2J function", "it is too slow"]});
+    let details = json!({"problems": ["it imports a\u{1b}[2J function", format!("you sent {TOKEN}")]});
     let body = json!({"error": "component-refused", "message": "m", "details": details});
     stub.on("POST /orgs/acme/policies", 400, body);
     let (code, told) = stub.fail(&format!("policy publish {component}")).await;
-    let expected = "refused (400 component-refused): m\n  it imports a\\u{1b}[2J function\n  it is too slow\n";
+    let expected = "refused (400 component-refused): m\n  it imports a\\u{1b}[2J function\n  you sent (your token)\n";
     assert!(
         code == 1 && told.starts_with(expected) && told.contains("postern policy check"),
         "{told}"
