@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::authorize::{self, Permit};
+use crate::authorize::Permit;
 use crate::cache::Caller;
 use crate::effects::Happened;
 use crate::fields;
@@ -112,7 +112,7 @@ async fn cut(
             .unwrap_or_default();
         let visible = *seen
             .entry(id)
-            .or_insert_with_key(|id| may_see(worker, permit.operation(), caller, (filter, id)));
+            .or_insert_with_key(|id| may_see(worker, permit, caller, (filter, id)));
         if visible {
             kept.push(if kept.is_empty() { b'[' } else { b',' });
             kept.extend_from_slice(element.get().as_bytes());

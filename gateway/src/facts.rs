@@ -212,7 +212,8 @@ async fn ask<T: for<'de> Deserialize<'de>>(orchestrator: &std::rc::Rc<Pool>, pat
     }
 }
 
-async fn read(worker: &Worker, body: Incoming) -> Result<Bytes, Refusal> {
+/// Reads a body whole, within its limits.
+pub(crate) async fn read(worker: &Worker, body: Incoming) -> Result<Bytes, Refusal> {
     let limits = worker.shared.settings.limits;
     let reading = timeout(
         limits.body_timeout,
