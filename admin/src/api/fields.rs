@@ -3,6 +3,7 @@
 use catalogue::segment::is_identifier;
 use chrono::{NaiveDate, NaiveDateTime};
 use feed::Thumbprint;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -22,6 +23,13 @@ pub(super) fn required(name: &'static str, value: Option<String>) -> Result<Stri
         name,
         rule: "must be given",
     })
+}
+
+/// Reads a member that may be `null`, apart from one that is absent.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    member: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(member).map(Some)
 }
 
 /// Checks a name that people give: 1 to 100 printable characters of any script, not only spaces.
