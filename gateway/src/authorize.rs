@@ -73,6 +73,11 @@ impl<'p> Permit<'p> {
         self.granted.as_ref().map(|granted| &granted.caller)
     }
 
+    /// Number of the policies that gave it; none for an operation that the operator made public.
+    pub(crate) fn policies(&self) -> Option<u64> {
+        self.granted.as_ref().map(|granted| granted.arranged.number)
+    }
+
     /// The role that allowed it.
     pub(crate) fn role(&self) -> Option<&Arc<str>> {
         self.granted.as_ref()?.role.as_ref()
@@ -92,9 +97,12 @@ impl<'p> Permit<'p> {
             bodiless: true,
             fields: None,
         };
-        by_roles(worker, &granted.arranged, (&granted.caller, operation, &asked), |decision| {
-            decision.is_allowed()
-        })
+        by_roles(
+            worker,
+            &granted.arranged,
+            (&granted.caller, operation, &asked),
+            |decision| decision.is_allowed(),
+        )
     }
 }
 
@@ -280,12 +288,7 @@ fn role_of((caller, operation, asked): Asking<'_>, decision: Decision<'_>) -> Re
 }
 
 /// Asks the roles alone.
-fn by_roles<R>(
-    worker: &Worker,
-    arranged: &Arranged,
-    asking: Asking<'_>,
-    then: impl FnOnce(Decision<'_>) -> R,
-) -> R {
+fn by_roles<R>(worker: &Worker, arranged: &Arranged, asking: Asking<'_>, then: impl FnOnce(Decision<'_>) -> R) -> R {
     ask(worker, arranged, asking, |question, own| {
         let decision = match own {
             true => arranged.set.decide_by_roles(question),

@@ -127,8 +127,7 @@ impl LogCounts {
         let help = "Decisions that were written to the decision log.";
         one(encoder, "postern_decisions_logged", help, &self.written)?;
         let help = "Decisions that were to be kept and were lost, by where: the queue, the file, on the way to the admin service.";
-        let mut family =
-            encoder.encode_descriptor("postern_decisions_dropped", help, None, MetricType::Counter)?;
+        let mut family = encoder.encode_descriptor("postern_decisions_dropped", help, None, MetricType::Counter)?;
         let lost = [
             ("queue", queue.dropped()),
             ("file", self.unwritten.load(Ordering::Relaxed)),
@@ -387,7 +386,8 @@ mod tests {
         let mut file = Rotating::open(&log).expect("it opens").expect("there is one");
         for number in 0..5 {
             file.rotate().expect("it goes on");
-            file.write_all(format!("line {number} of many\n").as_bytes()).expect("written");
+            file.write_all(format!("line {number} of many\n").as_bytes())
+                .expect("written");
         }
         let read = |path: PathBuf| std::fs::read_to_string(path).expect("it is there");
         assert_eq!(read(path.clone()), "line 4 of many\n");

@@ -12,14 +12,13 @@ use catalogue::Matched;
 use engine::Needs;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap};
 use http::request::Parts;
-use hyper::body::Body as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::authenticate::look_up;
 use crate::authorize::{self, Asked};
 use crate::cache::Caller;
-use crate::facts::{self, Facts, GatheredBody};
+use crate::facts::{self, GatheredBody};
 use crate::forward::one_host;
 use crate::refusal::{Reason, Refusal};
 use crate::worker::Worker;
@@ -49,7 +48,6 @@ enum ToldBody {
 pub(crate) struct Reading<'r> {
     pub(crate) parts: &'r Parts,
     pub(crate) operation: &'r Matched<'r>,
-    pub(crate) facts: &'r Facts,
 }
 
 /// Reads what the policies that bear on a request ask for. Reading a body may take a while, so the caller is looked up anew
@@ -80,9 +78,9 @@ pub(crate) async fn gather(
             ..*asked
         };
         match body {
-            GatheredBody::Unread(incoming) if incoming.is_end_stream() => {
+            empty if empty.is_empty() => {
                 told.body = ToldBody::NoJson;
-                return Ok((caller, Rc::new(told), GatheredBody::Unread(incoming)));
+                return Ok((caller, Rc::new(told), empty));
             }
             // Who may not do it whatever the body holds cannot make us read it.
             unread @ GatheredBody::Unread(_)
@@ -90,9 +88,9 @@ pub(crate) async fn gather(
             {
                 return Ok((caller, Rc::new(told), unread));
             }
-            GatheredBody::Unread(incoming) => {
+            unread @ GatheredBody::Unread(_) => {
                 check_coding(&reading.parts.headers)?;
-                body = GatheredBody::Read(facts::read(worker, incoming).await?);
+                body = GatheredBody::Read(facts::read(worker, unread).await?);
                 let now_ms = worker.shared.settings.clock.unix_ms();
                 caller = look_up(&worker.shared.cache, &caller.digest, now_ms)?;
             }
@@ -190,7 +188,11 @@ fn is_meant_as_json(body: &[u8], fields: &HeaderMap) -> bool {
             .map_or(true, |kind| kind.to_ascii_lowercase().contains("json")),
     };
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    says_json || text.trim_ascii_start().first().is_some_and(|octet| b"{[".contains(octet))
+    says_json
+        || text
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|octet| b"{[".contains(octet))
 }
 
 /// Checks that a text is JSON that can be read in one way only: no member is named twice in its object.
@@ -286,7 +288,10 @@ mod tests {
     #[test]
     fn json_is_told_whatever_its_type_is_said_to_be() {
         for kind in [None, Some("application/json"), Some("text/plain")] {
-            assert_eq!(read(r#" {"a":[1,-2,3.5,{"a":null}],"b":"c","d":true} "#, kind), Ok(true));
+            assert_eq!(
+                read(r#" {"a":[1,-2,3.5,{"a":null}],"b":"c","d":true} "#, kind),
+                Ok(true)
+            );
         }
         assert_eq!(read("", Some("application/json")), Ok(false));
     }
@@ -316,7 +321,10 @@ mod tests {
     fn what_is_no_json_is_told_as_nothing_where_it_does_not_claim_to_be() {
         for body in ["--boundary\r\n", "a=b", "\u{1}\u{2}"] {
             assert_eq!(read(body, Some("multipart/form-data; boundary=boundary")), Ok(false));
-            assert_eq!(read(body, Some("application/problem+json")), Err(Reason::BodyUnreadable));
+            assert_eq!(
+                read(body, Some("application/problem+json")),
+                Err(Reason::BodyUnreadable)
+            );
             assert_eq!(read(body, None), Err(Reason::BodyUnreadable));
         }
     }

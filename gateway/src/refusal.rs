@@ -302,7 +302,8 @@ const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
 /// Characters that end a line, or that change how the text around them is shown.
 fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Longest text of a guard that a caller is told, in characters.

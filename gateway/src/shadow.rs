@@ -151,11 +151,15 @@ impl Shadows {
         }
         let old = std::mem::take(&mut self.watching);
         let Some(builtin) = &self.builtin else { return };
-        self.watching = plan.candidates.into_iter().map(|candidate| Watching {
-            set: builtin.arranged(&candidate.layout),
-            candidate,
-            tally: Tally::default(),
-        }).collect();
+        self.watching = plan
+            .candidates
+            .into_iter()
+            .map(|candidate| Watching {
+                set: builtin.arranged(&candidate.layout),
+                candidate,
+                tally: Tally::default(),
+            })
+            .collect();
         for was in old {
             let same = |own: &&mut Watching| {
                 let (own, was) = (&own.candidate, &was.candidate);
@@ -168,7 +172,12 @@ impl Shadows {
     }
 
     /// Asks the shadows about a decision that was made, as far as there is time.
-    pub(crate) fn watch(&mut self, decision: &RecordedDecision, watched: &Watched, catalogue: &Catalogue) -> ShadowCounts {
+    pub(crate) fn watch(
+        &mut self,
+        decision: &RecordedDecision,
+        watched: &Watched,
+        catalogue: &Catalogue,
+    ) -> ShadowCounts {
         let mut counts = ShadowCounts::default();
         let wanted = self
             .watching
@@ -205,7 +214,10 @@ impl Shadows {
 
     /// Returns what has been counted since the last time.
     pub(crate) fn reports(&mut self, gateway: &str) -> Vec<ShadowReport> {
-        let counted = self.watching.iter_mut().filter(|own| own.tally.evaluations + own.tally.dropped > 0);
+        let counted = self
+            .watching
+            .iter_mut()
+            .filter(|own| own.tally.evaluations + own.tally.dropped > 0);
         let report = |own: &mut Watching| {
             let tally = std::mem::take(&mut own.tally);
             ShadowReport {
@@ -309,9 +321,10 @@ impl Default for Budget {
 }
 
 fn builtin(engines: &Engines) -> Option<PolicySet> {
-    let built = engines.watching().map_err(|error| error.to_string()).and_then(|engine| {
-        PolicySet::builtin(engine, Memory::default()).map_err(|error| error.to_string())
-    });
+    let built = engines
+        .watching()
+        .map_err(|error| error.to_string())
+        .and_then(|engine| PolicySet::builtin(engine, Memory::default()).map_err(|error| error.to_string()));
     built
         .inspect_err(|error| tracing::error!(%error, "shadows cannot be asked"))
         .ok()

@@ -124,7 +124,9 @@ impl Engines {
         let workers = match precompiled.class() {
             Class::Small => {
                 let loaded = self.workers.iter().map(|engine| engine.load_precompiled(&precompiled));
-                loaded.map(|policy| Ok(Arc::new(policy?))).collect::<Result<_, LoadError>>()?
+                loaded
+                    .map(|policy| Ok(Arc::new(policy?)))
+                    .collect::<Result<_, LoadError>>()?
             }
             Class::Script => vec![Arc::new(self.script()?.load_precompiled(&precompiled)?); self.workers.len()],
         };

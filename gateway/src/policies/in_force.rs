@@ -145,10 +145,7 @@ impl InForce {
         };
         let asks = new.asks_for_inputs || old.as_ref().is_some_and(|old| old.asks_for_inputs);
         self.asks_for_inputs.set(asks);
-        self.sets.replace(Sets {
-            old,
-            new: Rc::new(new),
-        });
+        self.sets.replace(Sets { old, new: Rc::new(new) });
         if within_revision {
             self.changed.notify_one();
         }

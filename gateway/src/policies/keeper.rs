@@ -102,7 +102,11 @@ impl Keeper {
         loop {
             self.components.arrived().await;
             self.progress.notify_one();
-            let waited_for = self.lacking.borrow().iter().any(|digest| self.components.is_there(digest));
+            let waited_for = self
+                .lacking
+                .borrow()
+                .iter()
+                .any(|digest| self.components.is_there(digest));
             // Of what is only at hand nobody needs to know.
             if waited_for {
                 self.hand_out().await;
@@ -153,10 +157,7 @@ impl Keeper {
     }
 
     fn shadow_plan(&self, desired: &Desired, since: u64) -> ShadowPlan {
-        let find = |named: Named<'_>| {
-            self.usable(named, |digest| self.components.for_watching(digest))
-                .ok()
-        };
+        let find = |named: Named<'_>| self.usable(named, |digest| self.components.for_watching(digest)).ok();
         let candidates = desired.shadowed().filter_map(|policy| {
             let shadow = policy.shadow.as_ref()?;
             let named = Named {
