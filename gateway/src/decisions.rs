@@ -174,7 +174,7 @@ fn watch<'w>(
 fn sample((worker, count): (u64, u64)) -> u8 {
     let scattered = worker.wrapping_add(count).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     // Below 100 by its making.
-    (scattered * 100 >> 32) as u8
+    ((scattered * 100) >> 32) as u8
 }
 
 /// Records that may wait: a second of 4,000 refusals.

@@ -95,6 +95,14 @@ struct Control {
     decisions: Arc<LogCounts>,
 }
 
+/// The other ends of what the control thread has.
+struct Controlled {
+    /// Of the workers, by their numbers.
+    plans: Vec<mpsc::UnboundedReceiver<Plan>>,
+    ends: Ends,
+    policies: Arc<PolicyCounts>,
+}
+
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -224,31 +232,21 @@ impl Gateway {
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
-        let (plans, mut plans_of): (Vec<_>, Vec<_>) = counters.iter().map(|_| mpsc::unbounded_channel()).unzip();
-        let (reports, reported) = mpsc::channel(decision_log::REPORTS_MAX);
-        let control = Control {
-            arrivals: self.arrivals,
-            engines: self.engines,
-            plans,
-            policies: Arc::default(),
-            shadows: Arc::default(),
-            reports: reported,
-            decisions: Arc::default(),
-        };
-        let ends = Ends {
-            queue: Arc::clone(&self.shared.decisions),
-            shadows: Arc::clone(&control.shadows),
-            counts: Arc::clone(&control.decisions),
-            reports,
-            configured: configurations.clone(),
-        };
-        let (policies, decisions) = (Arc::clone(&control.policies), Arc::clone(&control.decisions));
+        let (
+            control,
+            Controlled {
+                mut plans,
+                ends,
+                policies,
+            },
+        ) = Control::new(self.arrivals, (self.engines, &self.shared), configurations.clone());
+        let decisions = Arc::clone(&control.decisions);
         start_control(configurations.clone(), control)?;
         let requests = Arc::<AllRequests>::default();
         let accepting = Arc::new(AtomicUsize::new(0));
         let mut workers = Vec::new();
         for (number, (listener, builtin, counters)) in self.workers.into_iter().enumerate() {
-            let (plans, put_aside) = (plans_of.remove(0), policies.worker());
+            let (plans, put_aside) = (plans.remove(0), policies.worker());
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
             let (configurations, counts) = (configurations.clone(), WorkerCounts(Arc::clone(&requests)));
             let (name, accepts) = (format!("postern-worker-{number}"), Arc::clone(&accepting));
@@ -400,6 +398,43 @@ impl Running {
         if let Some(log) = threads.log.take() {
             log.finish();
         }
+    }
+}
+
+impl Control {
+    fn new(
+        arrivals: Arrivals,
+        (engines, shared): (Arc<Engines>, &Shared),
+        configured: watch::Receiver<Arc<Shared>>,
+    ) -> (Self, Controlled) {
+        let workers = 0..shared.workers;
+        let (plans, plans_of_workers) = workers.map(|_| mpsc::unbounded_channel()).unzip();
+        let (reports, reported) = mpsc::channel(decision_log::REPORTS_MAX);
+        let control = Self {
+            arrivals,
+            engines,
+            plans,
+            policies: Arc::default(),
+            shadows: Arc::default(),
+            reports: reported,
+            decisions: Arc::default(),
+        };
+        let ends = Ends {
+            queue: Arc::clone(&shared.decisions),
+            shadows: Arc::clone(&control.shadows),
+            counts: Arc::clone(&control.decisions),
+            reports,
+            configured,
+        };
+        let policies = Arc::clone(&control.policies);
+        (
+            control,
+            Controlled {
+                plans: plans_of_workers,
+                ends,
+                policies,
+            },
+        )
     }
 }
 

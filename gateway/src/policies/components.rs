@@ -128,7 +128,10 @@ impl Engines {
                     .map(|policy| Ok(Arc::new(policy?)))
                     .collect::<Result<_, LoadError>>()?
             }
-            Class::Script => vec![Arc::new(self.script()?.load_precompiled(&precompiled)?); self.workers.len()],
+            Class::Script => {
+                let shared = Arc::new(self.script()?.load_precompiled(&precompiled)?);
+                self.workers.iter().map(|_| Arc::clone(&shared)).collect()
+            }
         };
         Ok(Loaded {
             workers,
