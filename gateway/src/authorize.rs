@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use catalogue::Matched;
-use engine::{Decision, EnvTypeRole, Grant, Question, ScopeKind, SubjectView};
+use engine::{Decision, EnvTypeRole, Grant, Inputs, Outcome, Question, ScopeKind, SubjectView};
 
 use crate::cache::Caller;
 use crate::facts::Facts;
@@ -42,20 +42,17 @@ pub(crate) fn authorize<'p>(
     facts: &Facts,
 ) -> Result<Permit<'p>, Refusal> {
     let started = Instant::now();
-    let role = decide(worker, &caller, (&operation, facts), |decision| match decision {
-        Decision::Allowed { grant, .. } => {
+    let role = decide(worker, &caller, (&operation, facts), |decision| match &decision.outcome {
+        Outcome::Allowed(grant) => {
             worker.counters.decision(started.elapsed(), grant.remembered);
-            Ok(role_at(&caller, &operation, facts, &grant))
+            Ok(role_at(&caller, &operation, facts, grant))
         }
-        Decision::NotAllowed => {
+        Outcome::NotAllowed | Outcome::Denied { .. } => {
             worker.counters.decision(started.elapsed(), false);
             Err(Refusal::from(Reason::NotAllowed))
         }
-        Decision::Undecided { faults } => {
-            let faults: Vec<String> = faults
-                .iter()
-                .map(|met| format!("{}: {}", met.role, met.fault))
-                .collect();
+        Outcome::Undecided { .. } => {
+            let faults: Vec<String> = decision.faults().map(|(name, fault)| format!("{name}: {fault}")).collect();
             Err(Refusal::caused_by(Reason::PolicyFault, faults.join("; ")))
         }
     })?;
@@ -90,9 +87,7 @@ pub(crate) fn facts_matter(worker: &Worker, caller: &Caller, operation: &Matched
 
 /// Returns whether the caller may do another operation, about the same revision of the caller.
 pub(crate) fn may(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
-    decide(worker, caller, (operation, &Facts::default()), |decision| {
-        matches!(decision, Decision::Allowed { .. })
-    })
+    decide(worker, caller, (operation, &Facts::default()), |decision| decision.is_allowed())
 }
 
 /// Asks the policies and hands on what they decided; the decision borrows from what was asked.
@@ -103,7 +98,7 @@ fn decide<R>(
     then: impl FnOnce(Decision<'_>) -> R,
 ) -> R {
     if !concerns_own_organisation(worker, caller, operation) {
-        return then(Decision::NotAllowed);
+        return then(Decision::not_allowed());
     }
     let subject = &caller.subject;
     let env_types: Vec<EnvTypeRole<'_>> = facts
@@ -124,12 +119,11 @@ fn decide<R>(
             env_types: &env_types,
         },
         operation,
+        inputs: Inputs::default(),
     };
     let decision = worker.policies.decide(&question);
-    if let Decision::Allowed { faults, .. } | Decision::Undecided { faults } = &decision {
-        for met in faults {
-            worker.counters.fault(met.fault);
-        }
+    for (_, fault) in decision.faults() {
+        worker.counters.fault(fault);
     }
     then(decision)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use admin::{Admin, OpenError, PermissionQuestion, Random, RoleCatalogue, RoleDescription};
 use catalogue::Catalogue;
-use engine::{Decision, Engine, Memory, PolicySet, Question, SubjectView};
+use engine::{Engine, Inputs, Memory, PolicySet, Question, SubjectView};
 use feed::{Clock, Scope};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -126,10 +126,11 @@ fn decide_with(policies: PolicySet) -> admin::Decide {
                 env_types: &env_types,
             },
             operation: question.operation,
+            inputs: Inputs::default(),
         };
         // A panic while it was held left the set whole: it only remembers verdicts.
         let policies = policies.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(policies.decide(&asked), Decision::Allowed { .. })
+        policies.decide(&asked).is_allowed()
     })
 }
 

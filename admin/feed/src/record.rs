@@ -24,7 +24,7 @@ pub enum Record {
         digest: Digest,
     },
     /// A policy that was published.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// A policy is gone, and with it the role that it made.
     PolicyRemoved {
         /// The organisation it belonged to.

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use catalogue::{Catalogue, Matched, OPERATIONS};
 use criterion::{Criterion, criterion_group, criterion_main};
-use engine::{Engine, Limits, Memory, PolicySet, Question, SubjectView};
+use engine::{Engine, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 fn decisions(criterion: &mut Criterion) {
@@ -47,7 +47,11 @@ fn decisions(criterion: &mut Criterion) {
 }
 
 fn bench(criterion: &mut Criterion, name: &str, set: &PolicySet, subject: SubjectView<'_>, operation: &Matched<'_>) {
-    let question = Question { subject, operation };
+    let question = Question {
+        subject,
+        operation,
+        inputs: Inputs::default(),
+    };
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| drop(black_box(set.decide(black_box(&question)))))
     });

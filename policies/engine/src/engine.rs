@@ -10,7 +10,7 @@ use wasmtime::{
 
 use crate::evaluation::Bounds;
 use crate::ticker::Ticker;
-use crate::{Limits, LoadError, RolePolicy, load};
+use crate::{Class, Limits, LoadError, Policy, load};
 
 /// Compiles and vets policies. Each worker thread has one of its own: engines share nothing that threads would queue for.
 ///
@@ -58,8 +58,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the component breaks any rule.
-    pub fn load(&self, component: &[u8]) -> Result<RolePolicy, LoadError> {
-        load::role_policy(self, component)
+    pub fn load(&self, component: &[u8]) -> Result<Policy, LoadError> {
+        load::policy(self, component)
+    }
+
+    /// Returns the class of the policies that it runs.
+    pub fn class(&self) -> Class {
+        self.limits().class
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -76,9 +81,9 @@ impl Engine {
         store.limiter(|bounds| bounds);
         store.set_epoch_deadline(limits.deadline_ticks);
         store.set_hostcall_fuel(limits.answer_bytes_max);
-        store
-            .set_fuel(limits.fuel)
-            .expect("the engine's configuration turns fuel on");
+        if let Some(fuel) = limits.fuel {
+            store.set_fuel(fuel).expect("the engine's configuration turns fuel on");
+        }
         store
     }
 }
@@ -89,7 +94,7 @@ fn config(limits: &Limits) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)))
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .consume_fuel(true)
+        .consume_fuel(limits.fuel.is_some())
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes_max)
         // Same request, same verdict: the payload of a NaN may not depend on the machine.
@@ -113,10 +118,10 @@ fn config(limits: &Limits) -> Config {
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(limits.instances_max)
-        .total_core_instances(limits.instances_max * CORE_INSTANCES_MAX)
+        .total_core_instances(limits.instances_max * limits.core_instances_max)
         .total_memories(limits.instances_max)
         .total_tables(limits.instances_max * TABLES_MAX)
-        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_core_instances_per_component(limits.core_instances_max)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_MAX)
         .max_memory_size(limits.memory_bytes_max)
@@ -127,9 +132,6 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .pagemap_scan(Enabled::No);
     pool
 }
-
-/// Core instances in one component: a small policy has one, and two or three around it where its language needs glue.
-const CORE_INSTANCES_MAX: u32 = 4;
 
 /// Tables in one component.
 const TABLES_MAX: u32 = 2;

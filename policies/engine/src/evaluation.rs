@@ -5,10 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use feed::PolicyKind;
+use wasmtime::component::{ComponentExportIndex, ComponentType, InstancePre, Lift};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
-use crate::contract::{Request, RoleVerdict};
+use crate::contract::{GuardVerdict, Request, RoleVerdict};
+use crate::decision::{REASON_CHARS_MAX, Said};
 use crate::{Engine, Fault, Limits};
 
 /// A component that is checked and compiled: what instances are made of.
@@ -16,6 +18,17 @@ pub(crate) struct Template {
     engine: Engine,
     instance: InstancePre<Bounds>,
     decide: ComponentExportIndex,
+    kind: PolicyKind,
+}
+
+/// What a policy answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allow,
+    Abstain,
+    Pass,
+    /// For a reason that is fit to be shown: one line of bounded length.
+    Deny(String),
 }
 
 /// Memory that an instance may have. Growing past it is a trap, not an answer that the guest could carry on from.
@@ -25,30 +38,74 @@ pub(crate) struct Bounds {
 }
 
 impl Template {
-    /// `decide` is the export of that name, its type checked.
-    pub(crate) fn new(engine: Engine, instance: InstancePre<Bounds>, decide: ComponentExportIndex) -> Self {
+    /// `decide` is the export of that name, its type checked to be that of a policy of this kind.
+    pub(crate) fn new(
+        engine: Engine,
+        instance: InstancePre<Bounds>,
+        decide: ComponentExportIndex,
+        kind: PolicyKind,
+    ) -> Self {
         Self {
             engine,
             instance,
             decide,
+            kind,
         }
     }
 
-    /// Returns whether the role allows.
-    pub(crate) fn decide(&self, request: Request<'_>) -> Result<bool, Fault> {
+    /// Asks a fresh instance.
+    pub(crate) fn decide(&self, request: Request<'_>) -> Result<Verdict, Fault> {
+        match self.kind {
+            PolicyKind::Role => self.call(request).map(Verdict::of_role),
+            PolicyKind::Guard => self.call(request).map(Verdict::of_guard),
+        }
+    }
+
+    fn call<V: ComponentType + Lift + 'static>(&self, request: Request<'_>) -> Result<V, Fault> {
         guarded(|| {
             let mut store = self.engine.store();
             let instance = self.instance.instantiate(&mut store).map_err(while_instantiating)?;
             let decide = instance
-                .get_typed_func::<(Request<'_>,), (RoleVerdict,)>(&mut store, &self.decide)
+                .get_typed_func::<(Request<'_>,), (V,)>(&mut store, &self.decide)
                 .map_err(while_instantiating)?;
             let (verdict,) = decide.call(&mut store, (request,)).map_err(while_asking)?;
-            Ok(match verdict {
-                RoleVerdict::Allow => true,
-                RoleVerdict::Abstain => false,
-            })
+            Ok(verdict)
         })
     }
+}
+
+impl Verdict {
+    pub(crate) fn said(&self) -> Said {
+        match self {
+            Self::Allow => Said::Allow,
+            Self::Abstain => Said::Abstain,
+            Self::Pass => Said::Pass,
+            Self::Deny(_) => Said::Deny,
+        }
+    }
+
+    fn of_role(verdict: RoleVerdict) -> Self {
+        match verdict {
+            RoleVerdict::Allow => Self::Allow,
+            RoleVerdict::Abstain => Self::Abstain,
+        }
+    }
+
+    fn of_guard(verdict: GuardVerdict) -> Self {
+        match verdict {
+            GuardVerdict::Pass => Self::Pass,
+            GuardVerdict::Deny(reason) => {
+                let shown = reason.chars().take(REASON_CHARS_MAX);
+                Self::Deny(shown.map(|char| if breaks_line(char) { ' ' } else { char }).collect())
+            }
+        }
+    }
+}
+
+/// Returns whether a character could end a line, or change how what stands around it is shown.
+fn breaks_line(char: char) -> bool {
+    let is_direction = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    char.is_control() || is_direction || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 impl Bounds {

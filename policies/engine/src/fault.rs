@@ -33,6 +33,9 @@ pub enum Fault {
     /// The role has no policy.
     #[error("the role has no policy")]
     NoPolicy,
+    /// It failed many times in a row, and is not asked for a while.
+    #[error("the policy kept failing and is put aside")]
+    PutAside,
     /// The host's own code panicked around it.
     #[error("the host panicked while it asked the policy")]
     HostPanicked,
@@ -40,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults, for metrics that count each from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Trapped,
         Self::OutOfFuel,
         Self::DeadlineExceeded,
@@ -51,6 +54,7 @@ impl Fault {
         Self::NotInstantiated,
         Self::InputNotGiven,
         Self::NoPolicy,
+        Self::PutAside,
         Self::HostPanicked,
     ];
 
@@ -67,7 +71,46 @@ impl Fault {
             Self::NotInstantiated => "not-instantiated",
             Self::InputNotGiven => "input-not-given",
             Self::NoPolicy => "no-policy",
+            Self::PutAside => "put-aside",
             Self::HostPanicked => "host-panicked",
+        }
+    }
+
+    /// Returns the fault with this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+
+    /// Returns whether the same component ends so whenever it is asked the same, wherever it runs.
+    pub(crate) fn is_repeatable(self) -> bool {
+        match self {
+            Self::Trapped
+            | Self::OutOfFuel
+            | Self::MemoryExceeded
+            | Self::StackExhausted
+            | Self::AnswerInvalid
+            | Self::InputNotGiven => true,
+            Self::DeadlineExceeded
+            | Self::NoSlot
+            | Self::NotInstantiated
+            | Self::NoPolicy
+            | Self::PutAside
+            | Self::HostPanicked => false,
+        }
+    }
+
+    /// Returns whether the policy brought it about, so that another question may well end the same way.
+    pub(crate) fn is_the_policys_own(self) -> bool {
+        match self {
+            Self::Trapped
+            | Self::OutOfFuel
+            | Self::DeadlineExceeded
+            | Self::MemoryExceeded
+            | Self::StackExhausted
+            | Self::AnswerInvalid
+            | Self::NotInstantiated
+            | Self::HostPanicked => true,
+            Self::NoSlot | Self::InputNotGiven | Self::NoPolicy | Self::PutAside => false,
         }
     }
 }

@@ -11,11 +11,12 @@ use feed::SubjectKind;
 
 use crate::contract::Request;
 use crate::contract::postern::policy::types;
-use crate::{Question, SubjectView};
+use crate::{Input, Inputs, Question, SubjectView};
 
 /// A question with its parameters decoded.
 pub(crate) struct QuestionInput<'a> {
     subject: SubjectView<'a>,
+    inputs: Inputs<'a>,
     operation: &'a catalogue::Operation,
     parameters: [(&'a str, Cow<'a, str>); PARAMETERS_MAX],
     parameter_count: usize,
@@ -32,14 +33,28 @@ impl<'a> QuestionInput<'a> {
         });
         Self {
             subject: question.subject,
+            inputs: question.inputs,
             operation: &question.operation.operation,
             parameters,
             parameter_count,
         }
     }
 
-    /// Hands over the request that a policy is asked with.
-    pub(crate) fn with_request<T>(&self, ask: impl FnOnce(Request<'_>) -> T) -> T {
+    pub(crate) fn subject_kind(&self) -> SubjectKind {
+        self.subject.kind
+    }
+
+    pub(crate) fn inputs(&self) -> &Inputs<'a> {
+        &self.inputs
+    }
+
+    /// Hands over the request that a policy is asked with: of the inputs, those that it wants.
+    pub(crate) fn with_request<T>(
+        &self,
+        wanted: &[Input],
+        settings: Option<&str>,
+        ask: impl FnOnce(Request<'_>) -> T,
+    ) -> T {
         let env_type_role =
             |(env_type, role): &(&'a str, Option<&'a str>)| types::EnvTypeRole { env_type, role: *role };
         let env_type_roles: Vec<_> = self.subject.env_types.iter().map(env_type_role).collect();
@@ -47,6 +62,8 @@ impl<'a> QuestionInput<'a> {
             name: self.parameters[at].0,
             value: &self.parameters[at].1,
         });
+        let wants = |input: &Input| wanted.contains(input);
+        let headers: Vec<_> = self.wanted_headers(wanted).collect();
         ask(Request {
             subject: types::Subject {
                 id: self.subject.id,
@@ -64,17 +81,24 @@ impl<'a> QuestionInput<'a> {
                 parameters: &parameters[..self.parameter_count],
             },
             inputs: types::Inputs {
-                time_ms: None,
-                source_address: None,
-                headers: &[],
-                query: None,
-                json_body: None,
+                time_ms: self.inputs.time_ms.filter(|_| wants(&Input::Time)),
+                source_address: self.inputs.source_address.filter(|_| wants(&Input::SourceAddress)),
+                headers: &headers,
+                query: self.inputs.query.filter(|_| wants(&Input::Query)),
+                json_body: self.inputs.json_body.filter(|_| wants(&Input::JsonBody)),
             },
-            settings: None,
+            settings,
         })
     }
 
-    /// Writes the canonical bytes over what the buffer held.
+    fn wanted_headers(&self, wanted: &[Input]) -> impl Iterator<Item = types::Header<'a>> {
+        let wants = move |name: &str| wanted.iter().any(|input| matches!(input, Input::Header(own) if own == name));
+        let headers = self.inputs.headers.iter().filter(move |(name, _)| wants(name));
+        headers.map(|(name, value)| types::Header { name, value })
+    }
+
+    /// Writes the canonical bytes over what the buffer held. The inputs are not among them: a policy that wants any is not
+    /// remembered.
     pub(crate) fn write_canonical(&self, bytes: &mut Vec<u8>) {
         let subject = &self.subject;
         bytes.clear();

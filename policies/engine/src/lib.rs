@@ -6,36 +6,57 @@
 //!
 //! # Layout
 //! - [`Engine`]: compiles and vets; one for each worker thread.
-//! - [`RolePolicy`]: a vetted component, and what its [`Manifest`] says.
-//! - [`PolicySet`]: the policies of all roles; answers a [`Question`] with a [`Decision`].
+//! - [`classify`]: small or script; the two live under different [`Limits`].
+//! - [`Compiler`]: compiles in a child process; what it makes is loaded by an engine.
+//! - [`Policy`]: a vetted component, and what its [`Manifest`] says.
+//! - [`PolicySet`]: the policies of all roles and guards, as a [`Layout`] arranges them; answers a [`Question`] with a
+//!   [`Decision`].
+//! - `speaker`: a policy in its place: its settings, what it remembers, how it fares, who stands in for it.
 //! - `evaluation`: one fresh instance, bounded.
 //! - `input`: what a policy is told, and the bytes by which its verdicts are remembered.
 //! - `verdicts`: the remembered verdicts, bounded.
+//! - [`replay`]: questions and decisions on record, made again.
+//! - [`signature`]: who vouches for a component.
+//! - [`vet()`]: all that publication asks of a component.
 
 pub mod builtin;
+pub mod replay;
+pub mod signature;
 
+mod breaker;
+mod class;
+mod compiler;
 mod contract;
 mod decision;
 mod engine;
 mod evaluation;
 mod fault;
 mod input;
+mod layout;
 mod limits;
 mod load;
 mod manifest;
 mod policy;
 mod policy_set;
 mod question;
+mod speaker;
 mod ticker;
 mod verdicts;
+mod vet;
 
-pub use decision::{Decision, Grant, RoleFault};
+pub use breaker::{ASIDE, FAULTS_IN_A_ROW_MAX};
+pub use class::{Class, classify};
+pub use compiler::{Compiler, Precompiled, compile_as_child};
+pub use decision::{Answer, Answers, Asked, Decision, Grant, Outcome, REASON_CHARS_MAX, Said};
 pub use engine::{Engine, StartError};
 pub use fault::Fault;
+pub use feed::{PolicyDigest, PolicyKind};
+pub use layout::{GuardEntry, Layout, RoleEntry};
 pub use limits::Limits;
 pub use load::LoadError;
 pub use manifest::{Input, Manifest, ManifestProblem, ScopeKind};
-pub use policy::{PolicyDigest, RolePolicy};
+pub use policy::Policy;
 pub use policy_set::PolicySet;
-pub use question::{EnvTypeRole, Question, SubjectView};
+pub use question::{EnvTypeRole, Inputs, Needs, Question, SubjectView};
 pub use verdicts::Memory;
+pub use vet::{Problem, Vetted, check_settings, vet};

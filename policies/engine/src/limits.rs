@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// What a policy may use. The default is for small policies: Rust, C, Zig, AssemblyScript.
+use crate::Class;
+
+/// What a policy may use. The default is [`Limits::small`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// The class of policies that these limits are for; it decides what may be imported, and how instances are made.
+    pub class: Class,
     /// Largest component.
     ///
     /// # Units
@@ -23,8 +27,9 @@ pub struct Limits {
     /// # Units
     /// Fuel of wasmtime: about one for each instruction, and one for each byte of a bulk operation.
     /// # Source
-    /// A built-in role takes up to 2,500; an endless loop ends after some 15 µs.
-    pub fuel: u64,
+    /// A built-in role takes up to 2,500; an endless loop ends after some 15 µs. None for scripts: counting makes an
+    /// interpreter about twice as slow, so the clock alone ends it.
+    pub fuel: Option<u64>,
     /// How often the clock that ends evaluations advances.
     pub tick: Duration,
     /// Ticks after which an evaluation ends, whatever fuel it has left. One that begins just before a tick has one tick
@@ -40,6 +45,8 @@ pub struct Limits {
     /// # Units
     /// Bytes. Filling 1 MiB takes about 0.1 ms.
     pub memory_bytes_max: usize,
+    /// Core modules of one component: the policy itself, and the glue around it.
+    pub core_instances_max: u32,
     /// Elements of one table.
     pub table_elements_max: usize,
     /// Native stack of one evaluation. Threads that evaluate need about 128 KiB more than this.
@@ -56,19 +63,49 @@ pub struct Limits {
     pub instances_max: u32,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Returns the limits of small policies: Rust, C, Zig, AssemblyScript.
+    pub fn small() -> Self {
         Self {
+            class: Class::Small,
             component_bytes_max: 1 << 20,
             function_bytes_max: 64 << 10,
-            fuel: 200_000,
+            fuel: Some(200_000),
             tick: Duration::from_millis(50),
             deadline_ticks: 5,
             memory_bytes_max: 1 << 20,
+            core_instances_max: 4,
             table_elements_max: 1_000,
             stack_bytes_max: 256 << 10,
             answer_bytes_max: 64 << 10,
             instances_max: 2,
         }
+    }
+
+    /// Returns the limits of policies with a language's runtime in them. One engine serves all threads of a process:
+    /// `instances_max` must then be one more than they are.
+    ///
+    /// Functions have no bound of their own: the compiler's process has.
+    pub fn script() -> Self {
+        Self {
+            class: Class::Script,
+            component_bytes_max: 32 << 20,
+            function_bytes_max: usize::MAX,
+            fuel: None,
+            tick: Duration::from_millis(50),
+            deadline_ticks: 20,
+            memory_bytes_max: 64 << 20,
+            core_instances_max: 60,
+            table_elements_max: 20_000,
+            stack_bytes_max: 512 << 10,
+            answer_bytes_max: 64 << 10,
+            instances_max: 3,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::small()
     }
 }

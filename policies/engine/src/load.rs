@@ -6,15 +6,15 @@
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use feed::{PolicyDigest, PolicyKind};
 use wasmparser::{Encoding, Parser, Payload};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::contract::{Manifest as Said, RolePre};
+use crate::contract::{GuardVerdict, Manifest as Said, Request, RoleVerdict};
 use crate::evaluation::{Bounds, Template, guarded, while_asking, while_instantiating};
 use crate::manifest::ManifestProblem;
-use crate::policy::PolicyDigest;
-use crate::{Engine, Fault, Limits, Manifest, RolePolicy};
+use crate::{Engine, Fault, Limits, Manifest, Policy};
 
 /// Why a component is not taken as a policy.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +47,8 @@ pub enum LoadError {
         /// What it imports.
         name: String,
     },
-    /// The component does not export what world `role` asks for.
-    #[error("it is not a component for world `role`: {0}")]
+    /// The component does not export what world `role` or world `guard` asks for.
+    #[error("it is a component for neither world `role` nor world `guard`: {0}")]
     WrongWorld(#[source] Box<dyn Error + Send + Sync>),
     /// The component failed to describe itself.
     #[error("have it describe itself: {0}")]
@@ -61,31 +61,56 @@ pub enum LoadError {
     HostPanicked,
 }
 
-/// Vets a component for world `role`.
-pub(crate) fn role_policy(engine: &Engine, bytes: &[u8]) -> Result<RolePolicy, LoadError> {
+/// Vets a component.
+pub(crate) fn policy(engine: &Engine, bytes: &[u8]) -> Result<Policy, LoadError> {
     // A compiler bug that a hostile component finds must not end the thread.
     catch_unwind(AssertUnwindSafe(|| vet(engine, bytes))).unwrap_or(Err(LoadError::HostPanicked))
 }
 
-fn vet(engine: &Engine, bytes: &[u8]) -> Result<RolePolicy, LoadError> {
+fn vet(engine: &Engine, bytes: &[u8]) -> Result<Policy, LoadError> {
     check_sizes(engine.limits(), bytes)?;
     let component = Component::from_binary(engine.wasmtime(), bytes)
         .map_err(|error| LoadError::NotCompiled(error.into_boxed_dyn_error()))?;
-    check_imports(engine, &component)?;
-    let wrong_world = |error: wasmtime::Error| LoadError::WrongWorld(error.into_boxed_dyn_error());
-    let linker: Linker<Bounds> = Linker::new(engine.wasmtime());
-    let instance = linker.instantiate_pre(&component).map_err(wrong_world)?;
-    let role = RolePre::new(instance).map_err(wrong_world)?;
-    let decide = component
-        .get_export_index(None, "decide")
-        .expect("the export was found when its type was checked");
-    let said = describe(engine, &role).map_err(LoadError::NotDescribed)?;
-    let manifest = Manifest::check(said)?;
-    let template = Template::new(engine.clone(), role.instance_pre().clone(), decide);
-    Ok(RolePolicy::new(manifest, PolicyDigest::of(bytes), template))
+    of_component(engine, &component, PolicyDigest::of(bytes))
 }
 
-fn check_sizes(limits: &Limits, bytes: &[u8]) -> Result<(), LoadError> {
+/// Vets what is compiled already.
+fn of_component(engine: &Engine, component: &Component, digest: PolicyDigest) -> Result<Policy, LoadError> {
+    check_imports(engine, component)?;
+    let wrong_world = |error: wasmtime::Error| LoadError::WrongWorld(error.into_boxed_dyn_error());
+    let kind = kind_of(engine, component).map_err(wrong_world)?;
+    let linker: Linker<Bounds> = Linker::new(engine.wasmtime());
+    let instance = linker.instantiate_pre(component).map_err(wrong_world)?;
+    let said = describe(engine, &instance).map_err(LoadError::NotDescribed)?;
+    let manifest = Manifest::check(said, kind)?;
+    let decide = component
+        .get_export_index(None, DECIDE)
+        .expect("the export was found when its type was checked");
+    let template = Template::new(engine.clone(), instance, decide, kind);
+    Ok(Policy::new(manifest, digest, template))
+}
+
+/// Returns the kind of policy that the types of its exports make it.
+fn kind_of(engine: &Engine, component: &Component) -> wasmtime::Result<PolicyKind> {
+    let engine = engine.wasmtime();
+    let component = component.component_type();
+    let function = |name: &str| -> wasmtime::Result<ComponentFunc> {
+        match component.get_export(engine, name).map(|export| export.ty) {
+            Some(ComponentItem::ComponentFunc(function)) => Ok(function),
+            Some(_) | None => Err(wasmtime::Error::msg(format!("it exports no function `{name}`"))),
+        }
+    };
+    let types = component.instance_type();
+    function(DESCRIBE)?.typecheck::<(), (Said,)>(&types)?;
+    let decide = function(DECIDE)?;
+    if decide.typecheck::<(Request<'_>,), (GuardVerdict,)>(&types).is_ok() {
+        return Ok(PolicyKind::Guard);
+    }
+    decide.typecheck::<(Request<'_>,), (RoleVerdict,)>(&types)?;
+    Ok(PolicyKind::Role)
+}
+
+pub(crate) fn check_sizes(limits: &Limits, bytes: &[u8]) -> Result<(), LoadError> {
     if bytes.len() > limits.component_bytes_max {
         return Err(LoadError::TooLarge {
             bytes: bytes.len(),
@@ -144,10 +169,17 @@ fn observable(engine: &wasmtime::Engine, name: &str, item: &ComponentItem) -> Op
     }
 }
 
-fn describe(engine: &Engine, role: &RolePre<Bounds>) -> Result<Said, Fault> {
+fn describe(engine: &Engine, instance: &InstancePre<Bounds>) -> Result<Said, Fault> {
     guarded(|| {
         let mut store = engine.store();
-        let instance = role.instantiate(&mut store).map_err(while_instantiating)?;
-        instance.call_describe(&mut store).map_err(while_asking)
+        let instance = instance.instantiate(&mut store).map_err(while_instantiating)?;
+        let describe = instance
+            .get_typed_func::<(), (Said,)>(&mut store, DESCRIBE)
+            .map_err(while_instantiating)?;
+        let (said,) = describe.call(&mut store, ()).map_err(while_asking)?;
+        Ok(said)
     })
 }
+
+const DESCRIBE: &str = "describe";
+const DECIDE: &str = "decide";

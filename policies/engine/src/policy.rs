@@ -1,25 +1,21 @@
-//! A role policy: a vetted component, with its manifest and its digest.
+//! A policy: a vetted component, with its manifest and its digest.
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use feed::{PolicyDigest, PolicyKind};
 
-use crate::evaluation::Template;
+use crate::evaluation::{Template, Verdict};
 use crate::input::QuestionInput;
-use crate::{Fault, Manifest};
+use crate::{Fault, Input, Manifest};
 
-/// A role's policy, ready to be asked. Belongs to the engine that loaded it.
-pub struct RolePolicy {
+/// A role's or guard's policy, ready to be asked. Belongs to the engine that loaded it.
+pub struct Policy {
     manifest: Manifest,
     digest: PolicyDigest,
     template: Template,
 }
 
-/// SHA-256 of a component: which policy it was, whatever it called itself.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PolicyDigest([u8; 32]);
-
-impl RolePolicy {
+impl Policy {
     pub(crate) fn new(manifest: Manifest, digest: PolicyDigest, template: Template) -> Self {
         Self {
             manifest,
@@ -28,9 +24,14 @@ impl RolePolicy {
         }
     }
 
-    /// Returns the name of the role.
+    /// Returns the name of the policy; of a role policy also that of the role.
     pub fn name(&self) -> &str {
         &self.manifest.name
+    }
+
+    /// Returns whether it grants or refuses.
+    pub fn kind(&self) -> PolicyKind {
+        self.manifest.kind
     }
 
     /// Returns what the policy says of itself.
@@ -43,50 +44,33 @@ impl RolePolicy {
         self.digest
     }
 
-    /// Asks a fresh instance whether the role allows.
-    pub(crate) fn ask(&self, input: &QuestionInput<'_>) -> Result<bool, Fault> {
-        if !self.is_pure() {
+    /// Asks a fresh instance.
+    pub(crate) fn ask(&self, input: &QuestionInput<'_>, settings: Option<&str>) -> Result<Verdict, Fault> {
+        let wanted = &self.manifest.inputs;
+        let lacks = |wanted: &Input| match wanted {
+            Input::Time => input.inputs().time_ms.is_none(),
+            Input::SourceAddress => input.inputs().source_address.is_none(),
+            // A request may well have none of these.
+            Input::Header(_) | Input::Query | Input::JsonBody => false,
+        };
+        if wanted.iter().any(lacks) {
             return Err(Fault::InputNotGiven);
         }
-        input.with_request(|request| self.template.decide(request))
+        input.with_request(wanted, settings, |request| self.template.decide(request))
     }
 
-    /// Returns whether the verdict depends on the subject and the operation alone.
+    /// Returns whether the verdict depends on the subject, the operation and the settings alone.
     pub(crate) fn is_pure(&self) -> bool {
         self.manifest.inputs.is_empty()
     }
 }
 
-impl fmt::Debug for RolePolicy {
+impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RolePolicy")
+        f.debug_struct("Policy")
             .field("name", &self.manifest.name)
             .field("version", &self.manifest.version)
             .field("digest", &self.digest)
             .finish_non_exhaustive()
-    }
-}
-
-impl PolicyDigest {
-    /// Returns the digest of a component.
-    pub fn of(component: &[u8]) -> Self {
-        Self(Sha256::digest(component).into())
-    }
-
-    /// Returns the digest's bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for PolicyDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for PolicyDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }

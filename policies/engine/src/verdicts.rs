@@ -81,6 +81,12 @@ impl Verdicts {
         }
     }
 
+    /// Takes over all that another remembers, which is left with nothing. Both have the same bounds and hash alike.
+    pub(crate) fn take_over(&mut self, other: &mut Self) {
+        self.young = mem::take(&mut other.young);
+        self.old = mem::take(&mut other.old);
+    }
+
     fn insert(&mut self, entry: Entry) {
         let entries = self.young.entries.len() + 1;
         let input_bytes = self.young.input_bytes + entry.input.len();

@@ -25,7 +25,7 @@ const ROLES: [&str; 9] = [
 fn each_built_in_role_is_a_small_component_named_after_it() {
     let engine = Engine::new(&Limits::default()).unwrap();
     let set = PolicySet::builtin(&engine, Memory::Off).unwrap();
-    let mut names: Vec<&str> = set.policies().map(engine::RolePolicy::name).collect();
+    let mut names: Vec<&str> = set.policies().map(engine::Policy::name).collect();
     names.sort_unstable();
     assert_eq!(names, ROLES);
     for component in builtin::COMPONENTS {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use catalogue::{EnvTypes, Matched, Operation};
-use engine::{Decision, Engine, EnvTypeRole, Limits, Memory, PolicySet, Question, SubjectView};
+use engine::{Decision, Engine, EnvTypeRole, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 use crate::support::{catalogue, nobody, repository};
@@ -76,7 +76,11 @@ fn allows(set: &PolicySet, column: &Column, operation: &std::sync::Arc<Operation
     };
     let values: Vec<&str> = operation.parameter_names().map(|_| PARAMETER).collect();
     let operation = &Matched::from_values(operation, &values).expect("the value fits each parameter");
-    match set.decide(&Question { subject, operation }) {
+    match set.decide(&Question {
+        subject,
+        operation,
+        inputs: Inputs::default(),
+    }) {
         Decision::Allowed { grant, faults } => {
             assert_eq!(faults, [], "{}", grant.role);
             true

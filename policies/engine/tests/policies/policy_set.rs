@@ -29,7 +29,7 @@ fn a_grant_names_the_role_that_allows_and_where_it_is_held() {
     let granted_by = |operation| match decide(&set, build_user, operation) {
         Decision::Allowed { grant, faults } => {
             assert_eq!(faults, []);
-            assert_eq!(set.get(grant.role).map(engine::RolePolicy::digest), Some(grant.policy));
+            assert_eq!(set.get(grant.role).map(engine::Policy::digest), Some(grant.policy));
             (grant.role.to_owned(), grant.scope)
         }
         other @ (Decision::NotAllowed | Decision::Undecided { .. }) => panic!("{other:?}"),

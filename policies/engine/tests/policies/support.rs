@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use catalogue::{Catalogue, Matched, OPERATIONS};
-use engine::{Decision, EnvTypeRole, Question, SubjectView};
+use engine::{Decision, EnvTypeRole, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 /// The catalogue that ships.
@@ -42,7 +42,11 @@ pub(crate) fn decide<'a>(
     subject: SubjectView<'a>,
     operation: &'a Matched<'a>,
 ) -> Decision<'a> {
-    set.decide(&Question { subject, operation })
+    set.decide(&Question {
+        subject,
+        operation,
+        inputs: Inputs::default(),
+    })
 }
 
 /// Returns the folder of the repository.
