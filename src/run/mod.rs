@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::Command;
 use crate::client;
 use crate::exit::{CANNOT_CREATE, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
+use crate::policy;
 
 /// Does what was asked, and returns when it is done or told to stop.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -29,7 +30,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let sockets = match &command {
         Command::Serve(_) | Command::Gateway(_) | Command::Admin(_) => Sockets::take()?,
-        Command::Client(_) | Command::Config(_) | Command::Demo(_) | Command::Sandbox(_) => Sockets::default(),
+        Command::Client(_) | Command::Config(_) | Command::Demo(_) | Command::Policy(_) | Command::Sandbox(_) => {
+            Sockets::default()
+        }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -43,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Config(command) => runtime.block_on(check::run(command)),
+        Command::Policy(command) => policy::run(*command),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),

@@ -49,6 +49,7 @@ pub use class::{Class, classify};
 pub use compiler::{Compiler, Precompiled, compile_as_child};
 pub use decision::{Answer, Answers, Asked, Decision, Grant, Outcome, REASON_CHARS_MAX, Said};
 pub use engine::{Engine, StartError};
+pub use evaluation::{Judged, Verdict};
 pub use fault::Fault;
 pub use feed::{PolicyDigest, PolicyKind};
 pub use layout::{GuardEntry, Layout, RoleEntry};
