@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Write, test and sign policies, without a running Postern
     #[command(subcommand)]
     Policy(Box<policy::Command>),
+    /// Compile a policy: started by gateways and admin services for themselves, with limits of its own
+    #[command(hide = true)]
+    PolicyCompiler,
     #[command(flatten)]
     Client(Box<client::Command>),
 }
