@@ -131,7 +131,11 @@ impl<'p> World<'p> {
         } else {
             version.role()
         };
-        self.administrator.publish(&component, activate).ok(201);
+        if activate {
+            self.administrator.publish_in_force(&component);
+        } else {
+            self.administrator.publish(&component).ok(201);
+        }
         let own = &mut self.model.policies[policy];
         own.masks.push(mask);
         if activate && versions > 0 {
@@ -153,17 +157,13 @@ impl<'p> World<'p> {
                 let version = self.random.random_range(0..own.masks.len());
                 own.put_in_force(version);
                 let version = semver(version);
-                self.administrator
-                    .update_policy(&name, json!({"active": version}))
-                    .ok(200);
+                self.administrator.change_policy(&name, json!({"active": version}));
             }
             2 => {
                 let own = &mut self.model.policies[policy];
                 let Some(previous) = own.previous else { return };
                 own.put_in_force(previous);
-                self.administrator
-                    .update_policy(&name, json!({"active": "previous"}))
-                    .ok(200);
+                self.administrator.change_policy(&name, json!({"active": "previous"}));
             }
             3 => {
                 let user = self.random.random_range(0..USERS);
@@ -176,18 +176,17 @@ impl<'p> World<'p> {
                 let guard = self.name(usize::from(ROLES));
                 self.model.attached = !self.model.attached;
                 if !self.model.attached {
-                    self.administrator.delete("/orgs/acme/guards/the-guard").ok(204);
+                    self.administrator.detach("the-guard");
                 } else {
-                    self.administrator.attach_guard("the-guard", &guard, None).ok(201);
+                    let guard = json!({"id": "the-guard", "policy": guard, "scope": "/orgs/acme"});
+                    self.administrator.post("/orgs/acme/guards", guard).ok(201);
                 }
             }
             _ => {
                 let own = &self.model.policies[policy];
                 let version = self.random.random_range(0..own.masks.len());
                 let shadow = (version != own.active).then(|| json!({"version": semver(version), "percent": 100}));
-                self.administrator
-                    .update_policy(&name, json!({"shadow": shadow}))
-                    .ok(200);
+                self.administrator.change_policy(&name, json!({"shadow": shadow}));
             }
         }
         self.note();
@@ -286,12 +285,12 @@ fn a_shadow_with_three_known_differences_reports_exactly_these() {
         version: 1,
         mask: 0b1110,
     };
-    administrator.publish(&active.role(), false).ok(201);
+    administrator.publish(&active.role()).ok(201);
     let ci = administrator.with_org_role(&Masked::role_name(0));
     let other = administrator.with_org_role("member");
-    administrator.publish(&candidate.role(), false).ok(201);
+    administrator.publish(&candidate.role()).ok(201);
     let shadow = json!({"shadow": {"version": candidate.semver(), "percent": 100}});
-    administrator.update_policy(&Masked::role_name(0), shadow).ok(200);
+    administrator.change_policy(&Masked::role_name(0), shadow);
     for _ in 0..5 {
         for ((_, target), allowed) in MASKED.iter().zip([true, true, false, false]) {
             assert_eq!(

@@ -9,7 +9,7 @@
 //!   [`sandbox`]: the one that the binary brings.
 //! - [`components`]: policies to publish, and what is done with them through the API.
 //! - [`grpc`]: a service of gRPC and its callers.
-//! - [`policies`]: policies that tests publish.
+//! - [`policies`]: policies of many versions.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.

@@ -1,14 +1,11 @@
-//! Policies that tests publish: components of `tests/guests`, built once, and versions made of one by replacing octets.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+//! Policies whose rule is a mask: versions are made of one component by replacing octets.
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
-use super::client::{Answer, Client};
+use super::client::Client;
+use super::components::guest;
 use super::postern::ORG;
 
 /// A version of a policy whose rule is a mask over [`MASKED`].
@@ -70,58 +67,9 @@ impl Masked {
 }
 
 impl Client {
-    /// Publishes a component; a version after the first is put in force when `activate` says so.
-    pub(crate) fn publish(&self, component: &[u8], activate: bool) -> Answer {
-        let component = BASE64_STANDARD.encode(component);
-        self.post(
-            &format!("/orgs/{ORG}/policies"),
-            json!({"component": component, "activate": activate}),
-        )
+    /// Publishes a version and puts it in force.
+    pub(crate) fn publish_in_force(&self, component: &[u8]) {
+        let body = json!({"component": STANDARD.encode(component), "activate": true});
+        self.post(&format!("/orgs/{ORG}/policies"), body).ok(201);
     }
-
-    /// Changes a policy: what is in force, its shadow, its settings.
-    pub(crate) fn update_policy(&self, name: &str, change: Value) -> Answer {
-        self.patch(&format!("/orgs/{ORG}/policies/{name}"), change)
-    }
-
-    /// Attaches a guard to the organisation, with settings if any.
-    pub(crate) fn attach_guard(&self, id: &str, policy: &str, settings: Option<Value>) -> Answer {
-        let scope = format!("/orgs/{ORG}");
-        let mut guard = json!({"id": id, "policy": policy, "scope": scope, "position": 10});
-        if let Some(settings) = settings {
-            guard["settings"] = settings;
-        }
-        self.post(&format!("/orgs/{ORG}/guards"), guard)
-    }
-}
-
-/// Returns a component of `tests/guests`.
-pub(crate) fn guest(name: &str) -> Vec<u8> {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let file = BUILT.get_or_init(build_guests).join(name).with_extension("wasm");
-    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-fn build_guests() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let mut cargo = Command::new(env!("CARGO"));
-    // Cargo finds the target and the linker in the folder's `.cargo/config.toml`.
-    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests"));
-    cargo.args(["build", "--release", "--examples", "--locked", "--quiet"]);
-    for name in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "RUSTC_WRAPPER",
-    ] {
-        cargo.env_remove(name);
-    }
-    cargo.env("CARGO_TARGET_DIR", &target);
-    let output = cargo.output().expect("cargo can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "the guests were not built. If the target is missing: rustup target add wasm32-unknown-unknown\n{said}"
-    );
-    target.join("wasm32-unknown-unknown/release/examples")
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::caller::ServiceUser;
 use crate::harness::client::Client;
 use crate::harness::load::Load;
-use crate::harness::policies::{Masked, guest};
+use crate::harness::policies::Masked;
 use crate::harness::postern::Postern;
 use crate::harness::upstream::Upstream;
 
@@ -23,16 +23,14 @@ const ACTS: [(&str, &str); 5] = [
 
 /// Publishes the policy, and returns somebody whose role it is.
 fn somebody_with_it(administrator: &Client) -> ServiceUser {
-    administrator.publish(&guest("acts_as_set"), false).ok(201);
+    administrator.publish_guests(&["acts_as_set"]);
     let caller = administrator.with_org_role(POLICY);
     caller.client.get(TARGET).ok(200);
     caller
 }
 
 fn tell(administrator: &Client, act: &str) {
-    administrator
-        .update_policy(POLICY, json!({"settings": {"act": act}}))
-        .ok(200);
+    administrator.change_policy(POLICY, json!({"settings": {"act": act}}));
 }
 
 #[test]
@@ -102,16 +100,14 @@ fn what_a_custom_role_allows_is_enforced_from_its_publication_on_and_ends_with_i
         mask: 0b1000,
     };
     let name = Masked::role_name(0);
-    administrator.publish(&first.role(), false).ok(201);
+    administrator.publish(&first.role()).ok(201);
     let ci = administrator.with_org_role(&name);
     ci.client.get("/orgs/acme/env-types").ok(200);
     postern.assert_refused(&ci.client.get("/orgs/acme/agents"), "not-allowed");
-    administrator.publish(&second.role(), true).ok(201);
+    administrator.publish_in_force(&second.role());
     postern.assert_refused(&ci.client.get("/orgs/acme/env-types"), "not-allowed");
     ci.client.get("/orgs/acme/agents").ok(200);
-    administrator
-        .update_policy(&name, json!({"active": "previous"}))
-        .ok(200);
+    administrator.change_policy(&name, json!({"active": "previous"}));
     ci.client.get("/orgs/acme/env-types").ok(200);
     let in_use = administrator.delete(&format!("/orgs/acme/policies/{name}"));
     assert_eq!(in_use.refusal(), (409, "role-in-use".to_owned()));
