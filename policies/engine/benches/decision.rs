@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use catalogue::{Catalogue, Matched, OPERATIONS};
 use criterion::{Criterion, criterion_group, criterion_main};
-use engine::{Engine, Inputs, Limits, Memory, PolicySet, Question, SubjectView};
+use engine::{Engine, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 fn decisions(criterion: &mut Criterion) {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use wasmparser::{ComponentExternName, Parser, Payload};
 
-use crate::Limits;
 use crate::load::{self, LoadError};
+use crate::Limits;
 
 /// How much a policy may use, and what may stand around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,11 +52,6 @@ pub fn classify(component: &[u8]) -> Result<Class, LoadError> {
 }
 
 fn imports_wasi(component: &[u8]) -> bool {
-    let _ = (
-        component,
-        Parser::new(0),
-        None::<ComponentExternName<'_>>,
-        None::<Payload<'_>>,
-    );
+    let _ = (component, Parser::new(0), None::<ComponentExternName<'_>>, None::<Payload<'_>>);
     false
 }

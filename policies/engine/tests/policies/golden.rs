@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use catalogue::{EnvTypes, Matched, Operation};
-use engine::{Decision, Engine, EnvTypeRole, Inputs, Limits, Memory, PolicySet, Question, SubjectView};
+use engine::{Decision, Engine, EnvTypeRole, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 use crate::support::{catalogue, nobody, repository};

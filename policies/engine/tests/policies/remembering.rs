@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use catalogue::operation::PARAMETERS_MAX;
 use catalogue::{Catalogue, Matched};
-use engine::{Decision, Engine, Inputs, Limits, Memory, PolicySet, Question, SubjectView};
+use engine::{Decision, Engine, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 use proptest::prelude::{Strategy, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -96,10 +96,10 @@ fn remembered_and_fresh_decisions_never_differ() {
                 env_types: &env_types,
             };
             let question = Question {
-                subject,
-                operation,
-                inputs: Inputs::default(),
-            };
+        subject,
+        operation,
+        inputs: Inputs::default(),
+    };
             let expected = outcome(&fresh.decide(&question)).0;
             for _ in 0..2 {
                 let (role, remembered) = outcome(&remembering.decide(&question));

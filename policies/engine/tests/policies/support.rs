@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use catalogue::{Catalogue, Matched, OPERATIONS};
-use engine::{Decision, EnvTypeRole, Inputs, Question, SubjectView};
+use engine::{Decision, EnvTypeRole, Question, SubjectView, Inputs};
 use feed::SubjectKind;
 
 /// The catalogue that ships.
