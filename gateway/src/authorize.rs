@@ -42,18 +42,23 @@ pub(crate) fn authorize<'p>(
     facts: &Facts,
 ) -> Result<Permit<'p>, Refusal> {
     let started = Instant::now();
-    let role = decide(worker, &caller, (&operation, facts), |decision| match &decision.outcome {
-        Outcome::Allowed(grant) => {
-            worker.counters.decision(started.elapsed(), grant.remembered);
-            Ok(role_at(&caller, &operation, facts, grant))
-        }
-        Outcome::NotAllowed | Outcome::Denied { .. } => {
-            worker.counters.decision(started.elapsed(), false);
-            Err(Refusal::from(Reason::NotAllowed))
-        }
-        Outcome::Undecided { .. } => {
-            let faults: Vec<String> = decision.faults().map(|(name, fault)| format!("{name}: {fault}")).collect();
-            Err(Refusal::caused_by(Reason::PolicyFault, faults.join("; ")))
+    let role = decide(worker, &caller, (&operation, facts), |decision| {
+        match &decision.outcome {
+            Outcome::Allowed(grant) => {
+                worker.counters.decision(started.elapsed(), grant.remembered);
+                Ok(role_at(&caller, &operation, facts, grant))
+            }
+            Outcome::NotAllowed | Outcome::Denied { .. } => {
+                worker.counters.decision(started.elapsed(), false);
+                Err(Refusal::from(Reason::NotAllowed))
+            }
+            Outcome::Undecided { .. } => {
+                let faults: Vec<String> = decision
+                    .faults()
+                    .map(|(name, fault)| format!("{name}: {fault}"))
+                    .collect();
+                Err(Refusal::caused_by(Reason::PolicyFault, faults.join("; ")))
+            }
         }
     })?;
     Ok(Permit {
@@ -87,7 +92,9 @@ pub(crate) fn facts_matter(worker: &Worker, caller: &Caller, operation: &Matched
 
 /// Returns whether the caller may do another operation, about the same revision of the caller.
 pub(crate) fn may(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
-    decide(worker, caller, (operation, &Facts::default()), |decision| decision.is_allowed())
+    decide(worker, caller, (operation, &Facts::default()), |decision| {
+        decision.is_allowed()
+    })
 }
 
 /// Asks the policies and hands on what they decided; the decision borrows from what was asked.
