@@ -55,7 +55,14 @@ fn build_freeze() -> Vec<u8> {
     let mut cargo = Command::new(env!("CARGO"));
     // Cargo finds the target and the linker in the folder's `.cargo/config.toml`.
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests"));
-    cargo.args(["build", "--release", "--example", "obeys_settings", "--locked", "--quiet"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--example",
+        "obeys_settings",
+        "--locked",
+        "--quiet",
+    ]);
     for name in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
