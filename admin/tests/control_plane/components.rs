@@ -55,7 +55,14 @@ fn build_freeze() -> Vec<u8> {
     let mut cargo = Command::new(env!("CARGO"));
     // Cargo finds the target and the linker in the folder's `.cargo/config.toml`.
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests"));
-    cargo.args(["build", "--release", "--example", "freeze", "--locked", "--quiet"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--example",
+        "obeys_settings",
+        "--locked",
+        "--quiet",
+    ]);
     for name in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
@@ -67,5 +74,5 @@ fn build_freeze() -> Vec<u8> {
     cargo.env("CARGO_TARGET_DIR", &target);
     let output = cargo.output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(target.join("wasm32-unknown-unknown/release/examples/freeze.wasm")).expect("it was built")
+    std::fs::read(target.join("wasm32-unknown-unknown/release/examples/obeys_settings.wasm")).expect("it was built")
 }
