@@ -93,7 +93,9 @@ pub(crate) fn note(
 ) {
     let percent = worker.shared.settings.decision_log.allowed_percent;
     let allowed = decision.is_allowed();
-    if allowed && percent == 0 && arranged.wishes.is_empty() {
+    // What is decided again and still allowed is no news.
+    let again = asked.fields.is_none();
+    if allowed && (again || (percent == 0 && arranged.wishes.is_empty())) {
         return;
     }
     let sample = sample(asked.decision_id);
