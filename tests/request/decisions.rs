@@ -68,7 +68,9 @@ fn every_refusal_after_authentication_can_be_looked_up_by_the_id_that_the_caller
         assert!(logged(&postern).iter().any(|decision| decision.id == id), "{told}");
     }
     let denied = logged(&postern);
-    let denied = denied.iter().find(|decision| matches!(decision.outcome, RecordedOutcome::Denied { .. }));
+    let denied = denied
+        .iter()
+        .find(|decision| matches!(decision.outcome, RecordedOutcome::Denied { .. }));
     let inputs = &denied.expect("one was denied").question.inputs;
     assert_eq!(inputs.headers, [("x-wish".to_owned(), "deny".to_owned())]);
     // Only what was asked for is kept, and no secret ever.
