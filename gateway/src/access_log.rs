@@ -342,13 +342,19 @@ impl Stamp {
 /// Length of `2026-01-31T23:59:59`.
 const SECOND_BYTES: usize = 19;
 
+/// Returns whether something that looks like a secret of ours is in a text.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let kinds = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential];
+    kinds.iter().any(|kind| text.contains(kind.prefix()))
+}
+
+/// What stands in logs for a text that holds one.
+pub(crate) const SECRET: &str = "(holds a secret)";
+
 /// A path that may be logged: without query, cut, and not at all when something that looks like a secret is in it.
 fn loggable(path: &str) -> &str {
-    let secret = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential]
-        .iter()
-        .any(|kind| path.contains(kind.prefix()));
-    if secret {
-        return "(holds a secret)";
+    if holds_secret(path) {
+        return SECRET;
     }
     let mut end = path.len().min(PATH_BYTES_MAX);
     while !path.is_char_boundary(end) {

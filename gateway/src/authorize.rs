@@ -56,7 +56,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) told: Option<&'a Told>,
     /// Whether the request is known to have no body.
     pub(crate) bodiless: bool,
-    /// The request's fields, while they are at hand.
+    /// The request's fields; `None` when it is decided again.
     pub(crate) fields: Option<&'a HeaderMap>,
 }
 

@@ -11,6 +11,7 @@ use engine::{Decision, Inputs, Question};
 use feed::RecordedDecision;
 use feed::decision::{RecordedInputs, RecordedOutcome, RecordedQuestion};
 
+use crate::access_log::{SECRET, holds_secret};
 use crate::authorize::Asked;
 use crate::cache::Caller;
 use crate::policies::Arranged;
@@ -93,7 +94,9 @@ pub(crate) fn note(
 ) {
     let percent = worker.shared.settings.decision_log.allowed_percent;
     let allowed = decision.is_allowed();
-    if allowed && percent == 0 && arranged.wishes.is_empty() {
+    // What is decided again and still allowed is no news.
+    let again = asked.fields.is_none();
+    if allowed && (again || (percent == 0 && arranged.wishes.is_empty())) {
         return;
     }
     let sample = sample(asked.decision_id);
@@ -105,13 +108,15 @@ pub(crate) fn note(
         return;
     }
     let inputs = asked.recorded_inputs(arranged, question);
-    let question = RecordedQuestion {
+    let mut question = RecordedQuestion {
         inputs,
         ..RecordedQuestion::from(&Question {
             inputs: Inputs::default(),
             ..*question
         })
     };
+    let mut outcome = RecordedOutcome::from(&decision.outcome);
+    hide_secrets(&mut question, &mut outcome);
     let decision = RecordedDecision {
         id: id(asked.decision_id),
         at_ms: asked.at_ms,
@@ -119,7 +124,7 @@ pub(crate) fn note(
         revision: caller.revision,
         token: caller.token.id.to_string(),
         question,
-        outcome: RecordedOutcome::from(&decision.outcome),
+        outcome,
         answers: decision.recorded_answers(),
     };
     worker.shared.decisions.push(Box::new(Noted {
@@ -132,6 +137,25 @@ pub(crate) fn note(
 /// Returns a decision id as logs and refusals have it.
 pub(crate) fn id((worker, count): (u64, u64)) -> String {
     format!("{worker:016x}{count:016x}")
+}
+
+/// Callers may put a token where none belongs. Records are read by others.
+fn hide_secrets(question: &mut RecordedQuestion, outcome: &mut RecordedOutcome) {
+    let inputs = &mut question.inputs;
+    let headers = inputs.headers.iter_mut().map(|(_, value)| value);
+    let parameters = question.parameters.values_mut();
+    let reason = match outcome {
+        RecordedOutcome::Denied { reason, .. } => Some(reason),
+        RecordedOutcome::Allowed { .. } | RecordedOutcome::NotAllowed | RecordedOutcome::Undecided { .. } => None,
+    };
+    let texts = parameters
+        .chain(headers)
+        .chain(&mut inputs.query)
+        .chain(&mut inputs.json_body);
+    texts
+        .chain(reason)
+        .filter(|text| holds_secret(text))
+        .for_each(|text| SECRET.clone_into(text));
 }
 
 /// Returns what the shadows that wish for a decision need to know; `None` when none does.

@@ -7,6 +7,7 @@ use catalogue::Catalogue;
 use engine::replay::replay;
 use engine::{Engine, Limits};
 use feed::RecordedDecision;
+use feed::decision::RecordedOutcome;
 use serde_json::{Value, json};
 
 use crate::harness::caller::{Roles, ServiceUser};
@@ -67,8 +68,10 @@ fn every_refusal_after_authentication_can_be_looked_up_by_the_id_that_the_caller
         assert!(logged(&postern).iter().any(|decision| decision.id == id), "{told}");
     }
     let denied = logged(&postern);
-    let denied = denied.iter().find(|decision| !decision.question.inputs.is_empty());
-    let inputs = &denied.expect("one has inputs").question.inputs;
+    let denied = denied
+        .iter()
+        .find(|decision| matches!(decision.outcome, RecordedOutcome::Denied { .. }));
+    let inputs = &denied.expect("one was denied").question.inputs;
     assert_eq!(inputs.headers, [("x-wish".to_owned(), "deny".to_owned())]);
     // Only what was asked for is kept, and no secret ever.
     let text = std::fs::read_to_string(postern.data().join("decisions.log")).expect("it is there");
@@ -160,8 +163,8 @@ fn a_shadow_changes_no_answer_and_its_flips_are_told_exactly() {
     administrator.change_policy("reader", json!({"shadow": {"version": "2.0.0", "percent": 100}}));
     for _ in 0..5 {
         reader.client.get(APP).ok(200);
-        assert_eq!(reader.client.patch(APP, json!({})).status, 403);
-        assert_eq!(reader.client.delete(APP).status, 403);
+        assert_refused(&reader.client.patch(APP, json!({})), "not-allowed");
+        assert_refused(&reader.client.post(&format!("{APP}/deltas"), json!({})), "not-allowed");
     }
     let shadow = eventually("all evaluations", || {
         let shadow = administrator.get("/orgs/acme/policies/reader/shadow").ok(200);

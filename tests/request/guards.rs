@@ -10,9 +10,17 @@ use crate::harness::upstream::{Reply, Upstream};
 const APP: &str = "/orgs/acme/apps/shop";
 
 fn developer(postern: &Postern) -> ServiceUser {
+    with_role(postern, &[("shop", "developer")])
+}
+
+fn owner(postern: &Postern) -> ServiceUser {
+    with_role(postern, &[("shop", "owner")])
+}
+
+fn with_role(postern: &Postern, apps: &[(&str, &str)]) -> ServiceUser {
     postern.administrator().service_user(Roles {
         org: "member",
-        apps: &[("shop", "developer")],
+        apps,
         deploys_to: &[],
     })
 }
@@ -46,7 +54,7 @@ fn a_guard_refuses_what_a_role_allows_until_it_is_detached() {
 fn a_guard_is_told_what_it_asks_for_and_the_body_goes_on_as_it_came() {
     let upstream = Upstream::answering(200, json!({}));
     let postern = Postern::start(&upstream.url());
-    let (administrator, developer) = (postern.administrator(), developer(&postern));
+    let (administrator, owner) = (postern.administrator(), owner(&postern));
     administrator.publish_guests(&["looks_at_request"]);
     administrator.attach("looks", "/orgs/acme", &Value::Null);
     let body = r#" {"name": "a \u00e9 b"} "#;
@@ -57,16 +65,16 @@ fn a_guard_is_told_what_it_asks_for_and_the_body_goes_on_as_it_came() {
             .field("X-Wish", "more")
             .body(body)
     };
-    let refused = developer.client.send(patch("deny"));
+    let refused = owner.client.send(patch("deny"));
     postern.assert_refused(&refused, "guard-denied");
     let told = format!(
         "time true source 127.0.0.1 wishes deny+more query a=%20b body {}",
         body.trim_end()
     );
     assert_eq!(refused.json()["message"], told);
-    developer.client.send(patch("pass")).ok(200);
+    owner.client.send(patch("pass")).ok(200);
     assert_eq!(upstream.only().body, body.as_bytes());
-    let refused = developer.client.send(Request::new("GET", APP).field("X-Wish", "deny"));
+    let refused = owner.client.send(Request::new("GET", APP).field("X-Wish", "deny"));
     let told = "time true source 127.0.0.1 wishes deny query none body none";
     assert_eq!(refused.json()["message"], told);
 }
@@ -75,30 +83,30 @@ fn a_guard_is_told_what_it_asks_for_and_the_body_goes_on_as_it_came() {
 fn a_body_that_a_guard_asks_for_and_that_can_be_read_in_two_ways_is_refused() {
     let upstream = Upstream::answering(200, json!({}));
     let postern = Postern::start(&upstream.url());
-    let (administrator, developer) = (postern.administrator(), developer(&postern));
+    let (administrator, owner) = (postern.administrator(), owner(&postern));
     let viewer = administrator.service_user(Roles {
         org: "member",
         apps: &[("shop", "viewer")],
         deploys_to: &[],
     });
     let twice = || Request::new("PATCH", APP).body(r#"{"a":{"b":1,"b":2}}"#);
-    developer.client.send(twice()).ok(200);
+    owner.client.send(twice()).ok(200);
     administrator.publish_guests(&["looks_at_request"]);
     let id = administrator.attach("looks", "/orgs/acme", &Value::Null);
     let coded = Request::new("PATCH", APP).field("Content-Encoding", "gzip").body("{}");
     for unreadable in [twice(), Request::new("PATCH", APP).body("no json"), coded] {
-        postern.assert_refused(&developer.client.send(unreadable), "body-unreadable");
+        postern.assert_refused(&owner.client.send(unreadable), "body-unreadable");
     }
     let form = Request::new("PATCH", APP)
         .field("Content-Type", "application/octet-stream")
         .body("no json");
-    developer.client.send(form).ok(200);
+    owner.client.send(form).ok(200);
     let odd = Request::new("GET", APP).field("X-Wish", "caf\u{e9}");
-    postern.assert_refused(&developer.client.send(odd), "request-ambiguous");
+    postern.assert_refused(&owner.client.send(odd), "request-ambiguous");
     // Who may not do it whatever the body holds is told so.
     postern.assert_refused(&viewer.client.send(twice()), "not-allowed");
     administrator.detach(&id);
-    developer.client.send(twice()).ok(200);
+    owner.client.send(twice()).ok(200);
 }
 
 #[test]
