@@ -16,6 +16,12 @@ pub(crate) enum Lang {
     C,
     /// AssemblyScript: TypeScript's syntax, compiled to small WebAssembly
     Assemblyscript,
+    /// JavaScript, with an interpreter in the component
+    Javascript,
+    /// TypeScript, with an interpreter of JavaScript in the component
+    Typescript,
+    /// Python, with an interpreter in the component
+    Python,
 }
 
 /// A file to be written, with its placeholders filled in.
@@ -75,6 +81,9 @@ impl Lang {
             Self::Rust => &RUST,
             Self::C => &C,
             Self::Assemblyscript => &ASSEMBLYSCRIPT,
+            Self::Javascript => &JAVASCRIPT,
+            Self::Typescript => &TYPESCRIPT,
+            Self::Python => &PYTHON,
         }
     }
 }
@@ -167,6 +176,44 @@ static ASSEMBLYSCRIPT: Template = Template {
         "assemblyscript/policy.toml",
         "assemblyscript/role/policy.ts",
         "assemblyscript/tsconfig.json",
+    ],
+    more: &[],
+};
+
+static JAVASCRIPT: Template = Template {
+    source: "policy.js",
+    files: templates![
+        "javascript/guard/policy.js",
+        "javascript/package.json",
+        "javascript/policy.toml",
+        "javascript/role/policy.js",
+    ],
+    more: &[(
+        ".postern/policy.d.ts",
+        include_str!("../../policies/templates/typescript/dot-postern/policy.d.ts"),
+    )],
+};
+
+static TYPESCRIPT: Template = Template {
+    source: "policy.ts",
+    files: templates![
+        "typescript/dot-postern/policy.d.ts",
+        "typescript/guard/policy.ts",
+        "typescript/package.json",
+        "typescript/policy.toml",
+        "typescript/role/policy.ts",
+        "typescript/tsconfig.json",
+    ],
+    more: &[],
+};
+
+static PYTHON: Template = Template {
+    source: "policy.py",
+    files: templates![
+        "python/dot-gitignore",
+        "python/guard/policy.py",
+        "python/policy.toml",
+        "python/role/policy.py",
     ],
     more: &[],
 };

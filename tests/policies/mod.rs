@@ -4,6 +4,8 @@
 //! Toolchains are those that the README's test command installs; a missing one fails the test with what `build` says of it.
 
 mod check;
+mod guards;
+mod languages;
 mod new;
 mod oci;
 mod online;

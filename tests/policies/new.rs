@@ -8,7 +8,7 @@ use super::workshop::Workshop;
 use crate::harness::process::postern;
 
 /// Makes both kinds of policy of a language, and does with them what its README says.
-fn both_kinds_work(lang: &str) {
+pub(super) fn both_kinds_work(lang: &str) {
     let workshop = Workshop::new();
     for kind in ["role", "guard"] {
         let name = format!("my-{kind}");

@@ -67,7 +67,7 @@ impl Workshop {
         self.done(&["new", "--lang", lang, "--kind", kind, name]);
         let shared = match lang {
             "rust" => "target",
-            "assemblyscript" => "node_modules",
+            "assemblyscript" | "javascript" | "typescript" => "node_modules",
             _ => return,
         };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("policies").join(lang);
