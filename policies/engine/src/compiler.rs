@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use feed::PolicyDigest;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
+use crate::load::NOT_COMPILED;
 use crate::{Class, LoadError, class, classify, engine, load};
 
 /// Compiles components. Blocks while it works, so it belongs off the request path; how many compile at once is for the
@@ -259,7 +260,9 @@ fn why_it_failed(status: ExitStatus, complaint: &[u8]) -> LoadError {
     if by(Signal::ABORT) || by(Signal::SEGV) || by(Signal::BUS) {
         return LoadError::CompileMemory;
     }
-    LoadError::NotCompiled(complaint.into())
+    // What the child has put around it is put around it here again.
+    let said = complaint.rsplit(NOT_COMPILED).next().unwrap_or_default();
+    LoadError::NotCompiled(said.to_owned().into())
 }
 
 fn read_bounded(from: Option<impl Read>, most: u64) -> Vec<u8> {

@@ -39,7 +39,7 @@ pub enum LoadError {
     #[error("it is not a WebAssembly component")]
     NotAComponent,
     /// The bytes are a component that cannot be compiled, or that needs more of the engine than a policy may have.
-    #[error("compile the component: {0}")]
+    #[error("{NOT_COMPILED}{0}")]
     NotCompiled(#[source] Box<dyn Error + Send + Sync>),
     /// The component imports something that it could observe or change the world with.
     #[error("it imports `{name}`; a policy imports nothing but types")]
@@ -194,6 +194,9 @@ fn describe(engine: &Engine, instance: &InstancePre<Bounds>) -> Result<Said, Fau
         Ok(said)
     })
 }
+
+/// What an error of the compiler begins with.
+pub(crate) const NOT_COMPILED: &str = "compile the component: ";
 
 const DESCRIBE: &str = "describe";
 const DECIDE: &str = "decide";
