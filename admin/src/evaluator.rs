@@ -213,20 +213,25 @@ impl Evaluator {
         let component = store.view().await?.component(digest).await?;
         let component = component.ok_or(ApiError::RevisionTooOld)?;
         let evaluator = Arc::clone(self);
-        let work = spawn_blocking(move || evaluator.load(&component));
-        let policy = match work.await.map_err(ApiError::internal)? {
-            Ok(policy) => Arc::new(policy),
+        // Kept by the work itself: a caller who does not wait for it finds it done when asking again.
+        let work = spawn_blocking(move || evaluator.load(&component).map(|policy| evaluator.keep(digest, policy)));
+        match work.await.map_err(ApiError::internal)? {
+            Ok(policy) => Ok(Some(policy)),
             Err(error) => {
                 tracing::warn!(%digest, error = &error as &dyn std::error::Error, "a policy could not be loaded");
-                return Ok(None);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    fn keep(&self, digest: PolicyDigest, policy: Policy) -> Arc<Policy> {
+        let policy = Arc::new(policy);
         let mut all = lock(&self.loaded);
         if all.len() >= LOADED_MAX {
             all.clear();
         }
         all.insert(digest, Arc::clone(&policy));
-        Ok(Some(policy))
+        policy
     }
 
     fn load(&self, component: &[u8]) -> Result<Policy, engine::LoadError> {

@@ -109,10 +109,8 @@ pub(super) async fn check_admitted(view: &mut View, policy: &StoredPolicy) -> Re
     let manifest = Manifest::read(policy.active()?)?;
     match policy.kind {
         PolicyKind::Role => {
-            if let Some(settings) = &policy.settings {
-                let checked = manifest.check_settings(Some(settings));
-                checked.map_err(|problem| ApiError::SettingsInvalid { problem })?;
-            }
+            let checked = manifest.check_settings(policy.settings.as_deref());
+            checked.map_err(|problem| ApiError::SettingsInvalid { problem })?;
             let holders = view.role_holders(&policy.org, &policy.name).await?;
             let void = holders
                 .iter()
