@@ -63,6 +63,9 @@ const NEEDS_RESTART: &[&str] = &[
     "http2",
     "files_watch_interval_ms",
     "access_log",
+    "decision_log",
+    "decision_log_bytes_max",
+    "decision_log_files_max",
 ];
 
 const EDGE: u8 = SERVE | GATEWAY;
@@ -144,6 +147,10 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "data_age_max_ms", value: "MS", help: "Oldest data that requests are decided on; older: 503", default: Some("900000"), commands: EDGE },
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
+    Key { name: "decision_log", value: "WHERE", help: "Decision log: off, or the path of a file; empty: decisions.log in the directory of data", default: Some(""), commands: EDGE },
+    Key { name: "decision_log_allowed_percent", value: "PERCENT", help: "Share of allowed decisions that are kept; refusals always are", default: Some("0"), commands: EDGE },
+    Key { name: "decision_log_bytes_max", value: "OCTETS", help: "Size at which the decision log is begun anew", default: Some("67108864"), commands: EDGE },
+    Key { name: "decision_log_files_max", value: "N", help: "Files of the decision log that are kept", default: Some("8"), commands: EDGE },
 ];
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
+//! - [`components`]: policies to publish, and what is done with them through the API.
 //! - [`grpc`]: a service of gRPC and its callers.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
@@ -16,6 +17,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod client;
+pub(crate) mod components;
 pub(crate) mod grpc;
 pub(crate) mod held;
 pub(crate) mod http2;

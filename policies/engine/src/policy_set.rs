@@ -164,6 +164,15 @@ impl PolicySet {
     /// A role that is held where its manifest does not admit it grants nothing, and is not a fault: the binding is void,
     /// the policy is well. A guard that gives no verdict leaves the decision undecided.
     pub fn decide<'a>(&'a self, question: &Question<'a>) -> Decision<'a> {
+        self.decide_with(question, true)
+    }
+
+    /// Decides as [`PolicySet::decide`] does, and asks no guard: what the roles alone allow.
+    pub fn decide_by_roles<'a>(&'a self, question: &Question<'a>) -> Decision<'a> {
+        self.decide_with(question, false)
+    }
+
+    fn decide_with<'a>(&'a self, question: &Question<'a>, guarded: bool) -> Decision<'a> {
         let input = QuestionInput::of(question);
         let mut canonical = self.canonical.borrow_mut();
         let hash = match self.memory {
@@ -179,9 +188,10 @@ impl PolicySet {
         };
         let mut answers = Answers::new();
         let outcome = match self.ask_roles(&question.subject, (&input, key), &mut answers) {
-            Ok(grant) => self
+            Ok(grant) if guarded => self
                 .ask_guards(question, (&input, key), &mut answers)
                 .unwrap_or(Outcome::Allowed(grant)),
+            Ok(grant) => Outcome::Allowed(grant),
             Err(outcome) => outcome,
         };
         Decision { outcome, answers }
