@@ -103,10 +103,6 @@ fn define_function(interface: &mut LinkerInstance<'_, Bounds>, import: &str, nam
 }
 
 /// Returns the value of the functions whose neutral one would have a runtime wait for ever, or be taken for an error.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a parameter of another type than the interface has is a call that cannot be"
-)]
 fn special(function: &str, parameters: &[Val]) -> Result<Option<Val>> {
     let ok = |value: Val| Val::Result(Ok(Some(Box::new(value))));
     let closed = || Val::Result(Err(Some(Box::new(Val::Variant("closed".to_owned(), None)))));
