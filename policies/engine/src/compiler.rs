@@ -4,6 +4,7 @@
 //! Parent and child are the same program. The parent says first what the child may use, then sends the component; the
 //! child limits itself before it reads a byte of that.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub struct CompileLimits {
 }
 
 /// A component that is compiled, and not vetted yet.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Precompiled {
     class: Class,
     digest: PolicyDigest,
@@ -125,6 +126,16 @@ impl Precompiled {
 
     pub(crate) fn artefact(&self) -> &[u8] {
         &self.artefact
+    }
+}
+
+impl fmt::Debug for Precompiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Precompiled")
+            .field("class", &self.class)
+            .field("digest", &self.digest)
+            .field("size_bytes", &self.size_bytes())
+            .finish_non_exhaustive()
     }
 }
 

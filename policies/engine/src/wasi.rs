@@ -92,21 +92,32 @@ fn define_function(interface: &mut LinkerInstance<'_, Bounds>, import: &str, nam
     let fails = import.starts_with("wasi:filesystem/") || import.starts_with("wasi:sockets/");
     let function = name.to_owned();
     interface.func_new(name, move |mut store, ty, parameters, results| {
-        if let Some(value) = special(&function, parameters)? {
-            if let Some(result) = results.first_mut() {
-                *result = value;
+        match special(&function, parameters)? {
+            Some(value) => {
+                if let Some(result) = results.first_mut() {
+                    *result = value;
+                }
             }
-            return Ok(());
+            None => neutral_results(&mut store, &ty, fails, results)?,
         }
-        neutral_results(&mut store, &ty, fails, results)
+        parameters.iter().try_for_each(|value| give_back(&mut store, value))
     })
 }
 
-/// Returns the value of the functions whose neutral one would have a runtime wait for ever, or be taken for an error.
+/// Gives back the handles in a parameter: a call may not end while it holds any that were lent to it.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a parameter of another type than the interface has is a call that cannot be"
+    reason = "no function here has handles within other types of parameters"
 )]
+fn give_back(store: &mut StoreContextMut<'_, Bounds>, value: &Val) -> Result<()> {
+    match value {
+        Val::Resource(handle) => handle.resource_drop(store),
+        Val::List(values) => values.iter().try_for_each(|value| give_back(store, value)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the value of the functions whose neutral one would have a runtime wait for ever, or be taken for an error.
 fn special(function: &str, parameters: &[Val]) -> Result<Option<Val>> {
     let ok = |value: Val| Val::Result(Ok(Some(Box::new(value))));
     let closed = || Val::Result(Err(Some(Box::new(Val::Variant("closed".to_owned(), None)))));

@@ -14,15 +14,19 @@ mod contract {
     });
 }
 
+/// A list or a string: where it begins, and its length.
+#[repr(C)]
+struct List(*const u8, usize);
+
 /// A manifest as it lies in memory, by the rules of the canonical ABI.
 #[repr(C)]
 struct Manifest {
-    name: (*const u8, usize),
-    version: (*const u8, usize),
+    name: List,
+    version: List,
     kind: u32,
-    scopes: (*const u8, usize),
-    subject_kinds: (*const u8, usize),
-    inputs: (*const u8, usize),
+    scopes: List,
+    subject_kinds: List,
+    inputs: List,
     settings_schema: [usize; 3],
 }
 
@@ -30,12 +34,12 @@ struct Manifest {
 unsafe impl Sync for Manifest {}
 
 static MANIFEST: Manifest = Manifest {
-    name: ("hostile".as_ptr(), 7),
-    version: ("1.0.0".as_ptr(), 5),
+    name: List("hostile".as_ptr(), 7),
+    version: List("1.0.0".as_ptr(), 5),
     kind: 0,
-    scopes: ([0_u8].as_ptr(), 1),
-    subject_kinds: ([0_u8].as_ptr(), 1),
-    inputs: (core::ptr::dangling(), 0),
+    scopes: List([0_u8].as_ptr(), 1),
+    subject_kinds: List([0_u8].as_ptr(), 1),
+    inputs: List(core::ptr::without_provenance(4), 0),
     settings_schema: [0; 3],
 };
 

@@ -1,6 +1,5 @@
 //! Compiling in a child process, and what it makes of components that mean harm.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -112,14 +111,14 @@ fn a_component_that_would_keep_the_compiler_busy_is_refused_by_the_size_of_a_fun
 #[test]
 fn a_child_that_needs_more_memory_than_it_may_have_is_told_of() {
     let scarce = CompileLimits {
-        memory_bytes: 64 << 20,
+        memory_bytes: 8 << 20,
         ..CompileLimits::of(Class::Small)
     };
     let refused = compiler()
         .with_limits(Class::Small, scarce)
         .compile(builtin::COMPONENTS[0]);
     // As where the allocator gives up: by the end of the process, or by an error of the compiler's.
-    let refused = refused.unwrap_err();
+    let refused = refused.map(|_| ()).unwrap_err();
     assert!(
         matches!(refused, LoadError::CompileMemory | LoadError::NotCompiled(_)),
         "{refused}"
@@ -174,11 +173,7 @@ fn tables_memories_and_instances_past_their_bounds_are_refused() {
 fn compile_bomb(blocks: usize) -> Vec<u8> {
     let mut text = "(component (core module (func (param i32)".to_owned();
     for _ in 0..blocks {
-        write!(
-            text,
-            "(block local.get 0 br_if 0 local.get 0 i32.const 1 i32.add local.set 0)"
-        )
-        .unwrap();
+        text.push_str("(block local.get 0 br_if 0)");
     }
     text.push_str(")))");
     wat::parse_str(text).unwrap()
