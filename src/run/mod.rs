@@ -39,9 +39,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         | Command::Demo(_)
         | Command::Policy(_)
         | Command::PolicyCompiler
-        | Command::Sandbox(_) => {
-            Sockets::default()
-        }
+        | Command::Sandbox(_) => Sockets::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
