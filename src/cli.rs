@@ -46,14 +46,23 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
-    /// Write, test and sign policies, without a running Postern
-    #[command(subcommand)]
-    Policy(Box<policy::Command>),
     /// Compile a policy: started by gateways and admin services for themselves, with limits of its own
     #[command(hide = true)]
     PolicyCompiler,
     #[command(flatten)]
     Client(Box<client::Command>),
+    /// Policies: write, publish, watch, promote, explain
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    #[command(flatten)]
+    Offline(Box<policy::Command>),
+    #[command(flatten)]
+    Online(Box<client::policy::Command>),
 }
 
 /// What to do with the configuration.

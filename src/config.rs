@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
+use engine::signature::TrustedKeys;
 use gateway::Sharing;
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
@@ -269,6 +270,14 @@ impl Reading {
             ));
         }
         org
+    }
+
+    pub(crate) fn trusted_keys(&mut self) -> TrustedKeys {
+        let parsed = TrustedKeys::parse(&self.text("policy_trusted_keys"));
+        parsed.unwrap_or_else(|error| {
+            self.errors.push(format!("policy_trusted_keys: {error}"));
+            TrustedKeys::default()
+        })
     }
 
     /// Reads everything of the data plane.

@@ -53,7 +53,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
         questions.len(),
         args.dir.join("tests.toml").display()
     );
-    let budget = Duration::from_millis(5);
+    let budget = engine::decide_time_max(class);
     println!(
         "  fresh instance {} a decision, the middle one; the budget is {}",
         time(fresh),

@@ -1,5 +1,6 @@
 //! `postern policy check`: all that publishing would refuse, and what an author should know besides.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use catalogue::Catalogue;
@@ -107,11 +108,22 @@ fn describe(vetted: &Vetted, catalogue: &Catalogue) {
         inputs => println!("  asks for {}: it is asked anew for each request", inputs.join(", ")),
     }
     println!("  a decision takes {:.1?}", vetted.decide_time);
+    println!("  asked about each operation, without settings: {}", verdicts(vetted));
     let unseen = Unseen::of(manifest, catalogue);
     if unseen.count() > 0 {
         let all = catalogue.operations().len();
         println!("  it is never asked about {} of the {all} operations", unseen.count());
     }
+}
+
+/// Returns how often it said what.
+fn verdicts(vetted: &Vetted) -> String {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, said) in &vetted.samples {
+        *count.entry(said.name()).or_default() += 1;
+    }
+    let count: Vec<String> = count.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    count.join(", ")
 }
 
 /// Returns what is wrong when a component is not what its folder says.
@@ -160,9 +172,9 @@ fn id(problem: &Problem) -> &'static str {
             LoadError::HostPanicked => "host-panicked",
         },
         Problem::NoEngine(_) => "no-engine",
-        Problem::AlwaysFaults(_) => "always-faults",
         Problem::BuiltInName(_) => "built-in-name",
         Problem::SettingsSchema(_) => "settings-schema",
+        Problem::AlwaysFaults(_) => "always-faults",
         Problem::TooSlow { .. } => "too-slow",
     }
 }

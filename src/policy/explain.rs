@@ -1,10 +1,9 @@
 //! `postern policy explain --case`: a decision on record, step by step, as it was and as it comes out here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use catalogue::Catalogue;
 use chrono::{DateTime, SecondsFormat};
-use clap::Args;
 use feed::decision::{RecordedAnswer, RecordedAsked, RecordedDecision, RecordedInputs, RecordedSubject};
 
 use super::library::{Library, Shelf};
@@ -12,28 +11,18 @@ use super::report::outcome;
 use super::{decisions, workbench};
 use crate::exit::{DATA, Failure};
 
-/// Options of `postern policy explain --case`.
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// File with a decision on record; with several, each is explained
-    #[arg(long, value_name = "FILE")]
-    case: PathBuf,
-    /// Folder with the components that were asked (.wasm, one level deep); the built-in roles are at hand
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    components: Vec<PathBuf>,
-}
-
-/// Explains each decision of the file.
-pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
-    let shelf = Shelf::of(&args.components)?;
+/// Explains each decision of a file, with the components that are in some folders; in the working directory without any.
+///
+/// # Errors
+/// When the file holds no decision, or something cannot be read.
+pub(crate) fn explain_cases(case: &Path, components: &[PathBuf]) -> Result<(), Failure> {
+    let here = [PathBuf::from(".")];
+    let shelf = Shelf::of(if components.is_empty() { &here } else { components })?;
     let library = Library::new(&shelf)?;
     let catalogue = workbench::catalogue();
-    let decisions = decisions::read(&args.case)?;
+    let decisions = decisions::read(case)?;
     if decisions.is_empty() {
-        return Err(Failure::said(
-            DATA,
-            format!("{} holds no decision", args.case.display()),
-        ));
+        return Err(Failure::said(DATA, format!("{} holds no decision", case.display())));
     }
     for decision in &decisions {
         explain(decision, &library, &catalogue);

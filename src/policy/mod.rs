@@ -38,6 +38,8 @@ mod workbench;
 
 use clap::Subcommand;
 
+pub(crate) use explain::explain_cases;
+
 use crate::exit::Failure;
 
 /// What to do with a policy.
@@ -61,10 +63,6 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     /// Measure what a decision costs: time, fuel, memory
     Bench(bench::BenchArgs),
-    /// Explain a decision on record, step by step, and make it again
-    ///
-    /// Example: `postern policy record DECISION_ID > case.json && postern policy explain --case case.json`
-    Explain(explain::ExplainArgs),
     /// Make every decision of a decision log again, and tell those that come out otherwise
     ///
     /// Example: `postern policy replay /var/lib/postern/decisions.log --components policies/`
@@ -85,7 +83,6 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Keygen(args) => keys::keygen(&args),
         Command::Sign(args) => keys::sign(&args),

@@ -19,7 +19,7 @@ use std::path::Path;
 use systemd::Sockets;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::Command;
+use crate::cli::{Command, PolicyCommand};
 use crate::client;
 use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, SOFTWARE, USAGE};
 use crate::policy;
@@ -53,7 +53,15 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             asked.map_err(|error| Failure::new(error.exit_code(), &error))
         }
         Command::Config(command) => runtime.block_on(check::run(command)),
-        Command::Policy(command) => policy::run(*command),
+        Command::Policy(PolicyCommand::Offline(command)) => policy::run(*command),
+        Command::Policy(PolicyCommand::Online(command)) => {
+            if let Some((case, components)) = command.on_file() {
+                return policy::explain_cases(case, components);
+            }
+            let (out, advice) = (&mut std::io::stdout(), &mut std::io::stderr());
+            let asked = runtime.block_on(client::run_policy(*command, out, advice));
+            asked.map_err(|error| Failure::new(error.exit_code(), &error))
+        }
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),

@@ -3,6 +3,7 @@
 mod durability;
 mod effects;
 mod feed;
+mod policies;
 mod revocation;
 mod roles;
 mod secrets;

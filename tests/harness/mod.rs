@@ -1,7 +1,7 @@
 //! What tests of the whole system are made of.
 //!
 //! # Layout
-//! - [`process`]: a process, what it printed and how it ended.
+//! - [`process`]: a process, what it printed and how it ended; [`terminal`]: somebody who asks with the binary's commands.
 //! - [`postern`]: `postern serve` and the halves, ready to be asked.
 //! - [`caller`]: service users and tokens, made through the API.
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
@@ -28,6 +28,7 @@ pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod sandbox;
 pub(crate) mod secure;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

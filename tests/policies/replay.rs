@@ -39,12 +39,16 @@ fn a_decision_whose_component_is_missing_counts_as_not_made_again() {
 }
 
 #[test]
-fn a_log_that_is_none_is_refused_with_the_line() {
+fn a_log_that_is_none_is_refused_with_its_place() {
     let workshop = Workshop::new();
     workshop.write("decisions.log", "{\"id\": 7}\n");
     let ended = workshop.run(&["replay", "decisions.log"]);
     assert_eq!(ended.code, Some(65), "{}", ended.stderr);
-    assert!(ended.stderr.contains("line 1"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("ends at byte 10 is no decision"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
