@@ -136,6 +136,9 @@ fn config(limits: &Limits) -> Config {
         .wasm_features(UNUSED_FEATURES, false)
         // Interpreters are built with it.
         .wasm_tail_call(is_script)
+        // What wasmtime puts between the parts of a component sees the memories of two: an interpreter's component has
+        // parts, for what of WASI is stubbed inside it and for handles that it exports.
+        .wasm_multi_memory(is_script)
         // A trap becomes a fault with a name; nobody reads the guest's stack.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
