@@ -13,8 +13,7 @@ use crate::evaluation::Verdict;
 use crate::input::QuestionInput;
 use crate::speaker::{self, Key, Speaker, Speakers};
 use crate::{
-    Decision, Engine, Fault, Grant, Layout, LoadError, Memory, Needs, Outcome, Policy, Question, SubjectView,
-    builtin,
+    Decision, Engine, Fault, Grant, Layout, LoadError, Memory, Needs, Outcome, Policy, Question, SubjectView, builtin,
 };
 
 /// The policies that are in force. Belongs to one thread at a time.
@@ -87,7 +86,9 @@ impl PolicySet {
             speaker
         };
         let roles = self.roles.iter().map(|(role, speakers)| {
-            let speakers = Speakers::new(PolicyKind::Role, (speakers.policy(), None), |policy| speaker(policy, None));
+            let speakers = Speakers::new(PolicyKind::Role, (speakers.policy(), None), |policy| {
+                speaker(policy, None)
+            });
             (role.clone(), speakers)
         });
         let roles: HashMap<String, Speakers> = roles.collect();
@@ -246,7 +247,12 @@ impl PolicySet {
             let guard_id = guard.id.as_str();
             let fault = match guard.speakers.ask(asked, asking, answers).map(|spoken| spoken.verdict) {
                 Ok(Verdict::Pass) => continue,
-                Ok(Verdict::Deny(reason)) => return Some(Outcome::Denied { guard: guard_id, reason }),
+                Ok(Verdict::Deny(reason)) => {
+                    return Some(Outcome::Denied {
+                        guard: guard_id,
+                        reason,
+                    });
+                }
                 // Only guards speak for guards; if that ever broke, nothing may come through here.
                 Ok(Verdict::Allow | Verdict::Abstain) => Fault::AnswerInvalid,
                 Err(fault) => fault,
