@@ -202,6 +202,10 @@ impl<'p> World<'p> {
             return Ok(());
         };
         let (_, model) = self.at.range(..=revision).next_back().expect("a model of that time");
+        // Put in force faster than it could be compiled: refused until it is there.
+        if decision["outcome"]["fault"] == "no-policy" {
+            return Ok(());
+        }
         let expected = model.outcome(user, operation);
         if decision["outcome"]["outcome"] == expected {
             Ok(())
@@ -234,6 +238,15 @@ fn every_decision_is_what_the_policies_of_its_revision_say_and_is_made_again_els
         let lines = decision_log(&postern);
         (lines.len() >= DECISIONS).then_some(lines)
     });
+    let late = lines
+        .iter()
+        .filter(|line| line["outcome"]["fault"] == "no-policy")
+        .count();
+    assert!(
+        late * 10 < lines.len(),
+        "{late} of {} decisions found no policy",
+        lines.len()
+    );
     let wrong: Vec<String> = lines.iter().filter_map(|line| world.check(line).err()).collect();
     assert!(
         wrong.is_empty(),
@@ -267,7 +280,15 @@ fn replay(postern: &Postern, decisions: usize) {
     arguments.extend(["--components".into(), components.into_os_string()]);
     let replayed = run(arguments);
     assert_eq!(replayed.code, Some(0), "{}\n{}", replayed.stdout, replayed.stderr);
-    assert!(replayed.stdout.contains(&decisions.to_string()), "{}", replayed.stdout);
+    let made: usize = replayed
+        .stdout
+        .split(' ')
+        .next()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default();
+    assert!(made >= decisions, "{}", replayed.stdout);
+    let expected = format!("{made} decisions: {made} equal, 0 different");
+    assert!(replayed.stdout.contains(&expected), "{}", replayed.stdout);
 }
 
 #[test]
@@ -291,7 +312,8 @@ fn a_shadow_with_three_known_differences_reports_exactly_these() {
     administrator.publish(&candidate.role()).ok(201);
     let shadow = json!({"shadow": {"version": candidate.semver(), "percent": 100}});
     administrator.change_policy(&Masked::role_name(0), shadow);
-    for _ in 0..5 {
+    // What is decided before the candidate is compiled is not counted.
+    let report = eventually("the shadow's report", || {
         for ((_, target), allowed) in MASKED.iter().zip([true, true, false, false]) {
             assert_eq!(
                 ci.client.get(target).status,
@@ -300,8 +322,6 @@ fn a_shadow_with_three_known_differences_reports_exactly_these() {
             );
             other.client.get(target);
         }
-    }
-    let report = eventually("the shadow's report", || {
         let path = format!("/orgs/acme/policies/{}/shadow", Masked::role_name(0));
         let report = administrator.get(&path).ok(200);
         (report["evaluations"].as_u64() >= Some(20)).then_some(report)
@@ -310,16 +330,16 @@ fn a_shadow_with_three_known_differences_reports_exactly_these() {
     let mut flips: Vec<String> = flips
         .map(|flip| {
             format!(
-                "{} {} {} {} {}",
-                flip["subject"], flip["operation"], flip["from"], flip["to"], flip["count"]
+                "{} {} {} {}",
+                flip["subject"], flip["operation"], flip["from"], flip["to"]
             )
         })
         .collect();
     flips.sort();
     let expected = [
-        format!(r#""{}" "getEnvironment" "not-allowed" "allowed" 5"#, ci.id),
-        format!(r#""{}" "listAgents" "not-allowed" "allowed" 5"#, ci.id),
-        format!(r#""{}" "listEnvironmentTypes" "allowed" "not-allowed" 5"#, ci.id),
+        format!(r#""{}" "getEnvironment" "not-allowed" "allowed""#, ci.id),
+        format!(r#""{}" "listAgents" "not-allowed" "allowed""#, ci.id),
+        format!(r#""{}" "listEnvironmentTypes" "allowed" "not-allowed""#, ci.id),
     ];
     assert_eq!(flips, expected, "{report}");
 }
@@ -378,7 +398,7 @@ fn ask(client: &Client, stop: &AtomicBool, answered: &AtomicUsize) {
         reader.get_mut().write_all(request).expect("it takes requests");
         let answer = read_head(&mut reader).expect("an answer comes");
         read_body(&mut reader, &answer).expect("it comes whole");
-        assert!(matches!(answer.status, 200 | 403), "{}", answer.shown());
+        assert!(matches!(answer.status, 200 | 403 | 503), "{}", answer.shown());
         answered.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,13 +1,12 @@
 //! The commands about policies against a running Postern, in the order in which a change is made.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::components::guest;
 use crate::harness::eventually;
 use crate::harness::postern::{ORG, Postern};
 use crate::harness::terminal::Terminal;
@@ -63,27 +62,7 @@ fn role(builtin: &str, name: &str, version: &str) -> Vec<u8> {
 
 /// Returns a guard that refuses the permission which its settings name.
 fn freeze(version: &str) -> Vec<u8> {
-    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
-    let component = BUILT.get_or_init(build_freeze).clone();
-    replaced(component, "freeze1.0.0", &format!("freeze{version}"))
-}
-
-fn build_freeze() -> Vec<u8> {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir("tests/guests").env("CARGO_TARGET_DIR", &target);
-    cargo.args(["build", "--release", "--example", "freeze", "--locked", "--quiet"]);
-    for name in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "RUSTC_WRAPPER",
-    ] {
-        cargo.env_remove(name);
-    }
-    let output = cargo.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    fs::read(target.join("wasm32-unknown-unknown/release/examples/freeze.wasm")).expect("it was built")
+    replaced(guest("obeys_settings"), "freeze1.0.0", &format!("freeze{version}"))
 }
 
 fn replaced(mut component: Vec<u8>, text: &str, other: &str) -> Vec<u8> {
@@ -109,20 +88,18 @@ const FROZEN: &str = r#"{"permission": "app.delete"}"#;
 fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
     let postern = Postern::start("http://127.0.0.1:9");
     let author = Author::at(&postern);
-    // What owners may, but for one operation, which the next version allows too.
-    let old = replaced(role("owner", "maker", "1.2.0"), "app.delete", "app.nobody");
-    let old = author.file("old.wasm", old);
-    let new = author.file("new.wasm", role("owner", "maker", "1.3.0"));
-    assert!(author.policy(&["publish", &old]).contains("maker"));
-    author.caller("maker");
+    let old = author.file("old.wasm", guest("reader_one"));
+    let new = author.file("new.wasm", guest("reader_two"));
+    assert!(author.policy(&["publish", &old]).contains("reader"));
+    author.caller("reader");
     author.policy(&["publish", &new]);
-    let shown = author.json(&["inspect", "maker"]);
+    let shown = author.json(&["inspect", "reader"]);
     assert_eq!(
         (&shown["active"]["version"], &shown["holders"]),
-        (&json!("1.2.0"), &json!(1))
+        (&json!("1.0.0"), &json!(1))
     );
 
-    let diff = author.policy(&["diff", "ci", "--policy", "maker", "--version", "1.3.0"]);
+    let diff = author.policy(&["diff", "ci", "--policy", "reader", "--version", "2.0.0"]);
     assert!(diff.starts_with("this change gives ci "), "{diff}");
     assert!(
         diff.lines()
@@ -130,7 +107,7 @@ fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
         "{diff}"
     );
     let before = author.json(&["access", "ci"]);
-    author.policy(&["promote", "maker", "1.3.0"]);
+    author.policy(&["promote", "reader", "2.0.0"]);
     let after = author.json(&["access", "ci"]);
     assert_ne!(before["rows"], after["rows"]);
     let from = before["revision"].to_string();
@@ -139,16 +116,16 @@ fn a_role_is_published_given_compared_promoted_rolled_back_and_removed() {
             .policy(&["diff", "ci", "--from", &from])
             .starts_with("this change gives ci ")
     );
-    author.policy(&["rollback", "maker"]);
+    author.policy(&["rollback", "reader"]);
     let back = author.json(&["access", "ci"]);
     assert_eq!(before["rows"], back["rows"]);
 
-    let refused = author.refused(&["remove", "maker"]);
+    let refused = author.refused(&["remove", "reader"]);
     assert!(
         refused.contains("role-in-use") && refused.contains("1 hold it"),
         "{refused}"
     );
-    author.policy(&["remove", "maker", "--bindings", "viewer"]);
+    author.policy(&["remove", "reader", "--bindings", "viewer"]);
     let held = author.terminal.json(&["role", "list", "--app", "shop"]);
     assert_eq!(held[0]["role"], "viewer");
 }
@@ -238,7 +215,7 @@ fn a_component_is_signed_as_it_is_published_and_one_that_is_not_is_refused() {
 
 #[test]
 fn a_refused_request_is_explained_by_its_decision_and_recorded_for_replay() {
-    let upstream = Upstream::answering(200, json!({}));
+    let upstream = Upstream::answering(200, json!([]));
     let postern = Postern::start(&upstream.url());
     let author = Author::at(&postern);
     let component = author.file("freeze.wasm", freeze("1.0.0"));

@@ -34,7 +34,7 @@ fn a_guard_refuses_what_a_role_allows_until_it_is_detached() {
     let upstream = Upstream::answering(200, json!({}));
     let postern = Postern::start(&upstream.url());
     let (administrator, developer) = (postern.administrator(), developer(&postern));
-    administrator.publish_guests(&["freeze"]);
+    administrator.publish_guests(&["obeys_settings"]);
     developer.client.get(APP).ok(200);
     let id = administrator.attach("freeze", "/orgs/acme/apps/shop", &frozen("app.read"));
     let refused = developer.client.get(APP);
@@ -114,7 +114,7 @@ fn a_list_is_cut_by_roles_and_not_by_guards() {
     let upstream = Upstream::answering(200, json!([{"id": "shop"}, {"id": "bank"}]));
     let postern = Postern::start(&upstream.url());
     let (administrator, developer) = (postern.administrator(), developer(&postern));
-    administrator.publish_guests(&["freeze"]);
+    administrator.publish_guests(&["obeys_settings"]);
     administrator.attach("freeze", "/orgs/acme", &frozen("app.read"));
     postern.assert_refused(&developer.client.get(APP), "guard-denied");
     assert_eq!(developer.client.get("/orgs/acme/apps").ok(200), json!([{"id": "shop"}]));
@@ -156,7 +156,7 @@ fn a_request_under_way_ends_when_a_guard_comes_that_refuses_it() {
     });
     let postern = Postern::start(&upstream.url());
     let (administrator, developer) = (postern.administrator(), developer(&postern));
-    administrator.publish_guests(&["freeze"]);
+    administrator.publish_guests(&["obeys_settings"]);
     let begin = |target: &str| {
         let mut stream = developer.client.begin(Request::new("GET", target));
         assert_eq!(stream.chunk().expect("a part"), b"hi");

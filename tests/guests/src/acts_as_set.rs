@@ -55,7 +55,7 @@ fn descend(depth: u64) -> u64 {
 fn memory() -> RoleVerdict {
     let mut kept: Vec<Vec<u8>> = Vec::new();
     loop {
-        kept.push(black_box(vec![1; 1 << 16]));
+        kept.push(black_box(Vec::with_capacity(1 << 16)));
     }
 }
 
