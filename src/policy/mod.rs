@@ -8,8 +8,8 @@
 //! - [`new`], [`template`]: a folder to begin with; [`project`]: what its `policy.toml` says.
 //! - [`build`], [`componentize`]: from a source to a component.
 //! - [`check`], [`hints`]: what publishing would refuse, and what looks wrong.
-//! - [`test`]: cases and their verdicts; [`table`], [`selector`]: how they are written; [`case`]: one of them;
-//!   [`coverage`]: what they leave out. [`bench`]: what they cost.
+//! - [`mod@test`]: cases and their verdicts; [`table`], [`selector`]: how they are written; [`case`]: one of them;
+//!   [`coverage`]: what they leave out. [`mod@bench`]: what they cost.
 //! - [`explain`], [`replay`]: decisions on record, made again; [`decisions`]: their files; [`library`]: the components
 //!   that they name.
 //! - [`keys`]: keys and signatures.

@@ -194,11 +194,8 @@ impl Table {
             source_address: self.source.clone(),
             headers,
             query: self.query.clone(),
-            json_body: self.body.as_ref().map(|body| match body {
-                // Text stands for itself, so that bodies can be tried that TOML cannot write.
-                serde_json::Value::String(text) => text.clone(),
-                body => body.to_string(),
-            }),
+            // Text stands for itself, so that bodies can be tried that TOML cannot write.
+            json_body: (self.body.as_ref()).map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)),
         })
     }
 }

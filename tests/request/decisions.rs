@@ -32,7 +32,7 @@ fn reader(administrator: &Client) -> ServiceUser {
 fn logged(postern: &Postern) -> Vec<RecordedDecision> {
     let text = std::fs::read_to_string(postern.data().join("decisions.log")).expect("it is there");
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let lines = whole.lines().map(|line| serde_json::from_str(line));
+    let lines = whole.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().expect("each line is a decision")
 }
 
