@@ -7,12 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client;
 use crate::config::{ADMIN, GATEWAY, Given, SERVE};
+use crate::policy;
 
 /// An edge auth gateway for a platform orchestrator's API: service users, tokens, role policies in WebAssembly.
 #[derive(Debug, Parser)]
 #[command(name = "postern", version, max_term_width = 110)]
 #[command(
-    after_help = "Start here:  postern demo\nExit codes:  0 done, 1 refused by the API, 64 usage or configuration, 65 unusable data,\n             69 address in use or server unreachable, 70 internal, 73 cannot create, 74 input/output"
+    after_help = "Start here:  postern demo\nExit codes:  0 done, 1 refused by the API or by a check, 64 usage or configuration, 65 unusable data,\n             69 address in use or server unreachable, 70 internal, 73 cannot create, 74 input/output"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -45,8 +46,23 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Run a sandbox orchestrator: an API to try Postern on, in memory
     Sandbox(SandboxArgs),
+    /// Compile a policy: started by gateways and admin services for themselves, with limits of its own
+    #[command(hide = true)]
+    PolicyCompiler,
     #[command(flatten)]
     Client(Box<client::Command>),
+    /// Policies: write, publish, watch, promote, explain
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    #[command(flatten)]
+    Offline(Box<policy::Command>),
+    #[command(flatten)]
+    Online(Box<client::policy::Command>),
 }
 
 /// What to do with the configuration.

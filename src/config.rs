@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
+use engine::signature::TrustedKeys;
 use gateway::Sharing;
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
-use gateway::settings::{AccessLog, Hosts, Limits, is_never_forwarded};
+use gateway::settings::{AccessLog, DecisionLog, Hosts, Limits, is_never_forwarded};
 use gateway::tls::TlsSettings;
 use gateway::upstream::Upstream;
 use http::HeaderName;
@@ -52,7 +53,20 @@ pub(crate) struct Edge {
     pub(crate) remember_verdicts: bool,
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
+    pub(crate) decision_file: DecisionFile,
+    /// But for the file.
+    pub(crate) decision_log: DecisionLog,
+    pub(crate) policy_keys: TrustedKeys,
     pub(crate) catalogue: Arc<Catalogue>,
+}
+
+/// Where decisions are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DecisionFile {
+    Off,
+    /// In the data directory.
+    InData,
+    At(PathBuf),
 }
 
 /// Values being read; every error is noted, and all are told at the end.
@@ -271,6 +285,14 @@ impl Reading {
         org
     }
 
+    pub(crate) fn trusted_keys(&mut self) -> TrustedKeys {
+        let parsed = TrustedKeys::parse(&self.text("policy_trusted_keys"));
+        parsed.unwrap_or_else(|error| {
+            self.errors.push(format!("policy_trusted_keys: {error}"));
+            TrustedKeys::default()
+        })
+    }
+
     /// Reads everything of the data plane.
     pub(crate) fn edge(&mut self) -> Edge {
         let upstream = self.upstream();
@@ -303,7 +325,29 @@ impl Reading {
                 "off" => AccessLog::Off,
                 path => AccessLog::File(PathBuf::from(path)),
             },
+            decision_file: match self.text("decision_log").as_str() {
+                "off" => DecisionFile::Off,
+                "" => DecisionFile::InData,
+                path => DecisionFile::At(PathBuf::from(path)),
+            },
+            decision_log: self.decision_log(),
+            policy_keys: self.trusted_keys(),
             catalogue: Arc::new(self.catalogue()),
+        }
+    }
+
+    fn decision_log(&mut self) -> DecisionLog {
+        let allowed_percent = self.parsed("decision_log_allowed_percent", "a number from 0 to 100", 0);
+        if allowed_percent > 100 {
+            self.errors.push(format!(
+                "decision_log_allowed_percent: {allowed_percent} is more than 100"
+            ));
+        }
+        DecisionLog {
+            file: None,
+            bytes_max: self.at_least_one("decision_log_bytes_max", "octets"),
+            files_max: usize::from(self.at_least_one::<u16>("decision_log_files_max", "files")),
+            allowed_percent,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+/// What was asked for is refused: by the API, or by a check or a test of a policy.
+pub(crate) const REFUSED: u8 = 1;
 /// The command line or the configuration cannot be used.
 pub(crate) const USAGE: u8 = 64;
 /// Data on disk cannot be used: a damaged store, or one that a newer Postern has written.

@@ -5,6 +5,7 @@
 //! - [`config`]: keys of the configuration, from flags, variables and a file.
 //! - [`run`]: the ways to run: everything in one process, the halves, the demo.
 //! - [`client`]: the commands that ask a running Postern.
+//! - [`policy`]: the tools of policy authors, on files.
 //! - [`sandbox`]: an orchestrator to try things on.
 //! - [`exit`]: exit codes.
 
@@ -12,6 +13,7 @@ mod cli;
 mod client;
 mod config;
 mod exit;
+mod policy;
 mod run;
 mod sandbox;
 

@@ -6,6 +6,7 @@
 //! - [`change`]: the path of a change, from the API to the next request.
 //! - [`clients`]: clients that others have written.
 //! - [`operate`]: starting, watching and stopping.
+//! - [`policies`]: the tools of policy authors, and policies from a registry to a rule in force.
 //! - [`coverage`]: that nothing was forgotten above.
 //! - [`harness`]: processes, a client, a scripted upstream. It knows Postern only by what it prints and answers.
 
@@ -15,4 +16,5 @@ mod clients;
 mod coverage;
 mod harness;
 mod operate;
+mod policies;
 mod request;

@@ -19,6 +19,9 @@ pub const GATEWAY_CREDENTIAL_FILE: &str = "gateway-credential";
 /// File of the data directory that holds the store.
 pub const STORE_FILE: &str = "postern.db";
 
+/// File of the data directory that holds the newest decisions of gateways.
+pub const DECISIONS_FILE: &str = "decisions.sqlite";
+
 /// A data directory that this process alone uses, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDirectory {
@@ -53,7 +56,16 @@ impl DataDirectory {
 
     /// Returns the path of the store's file, which exists from now on and is nobody else's to read.
     pub(crate) fn store_file(&self) -> Result<PathBuf, OpenError> {
-        let path = self.path.join(STORE_FILE);
+        self.private_database(STORE_FILE)
+    }
+
+    /// Returns the path of the file for decisions, which exists from now on and is nobody else's to read.
+    pub(crate) fn decisions_file(&self) -> Result<PathBuf, OpenError> {
+        self.private_database(DECISIONS_FILE)
+    }
+
+    fn private_database(&self, name: &str) -> Result<PathBuf, OpenError> {
+        let path = self.path.join(name);
         match private_file(&path, OpenOptions::new().create(true).truncate(false)) {
             Ok(_file) => Ok(path),
             Err(source) => Err(OpenError::Unwritable { path, source }),

@@ -55,6 +55,92 @@ pub(crate) enum ApiError {
     /// The organisation has this group.
     #[error("the organisation has this group")]
     GroupTaken,
+    /// The component cannot be a policy.
+    #[error("the component cannot be a policy")]
+    ComponentRefused {
+        /// What is wrong with it.
+        problems: Vec<String>,
+    },
+    /// Policies have to be signed here.
+    #[error("a policy that nobody has signed")]
+    PolicyUnsigned,
+    /// The signature is not that of a trusted key over this component.
+    #[error("the signature does not hold")]
+    PolicySignatureInvalid,
+    /// The settings are not what the policy's schema asks for.
+    #[error("settings that the policy does not take")]
+    SettingsInvalid {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The roles that are built in stay as they are.
+    #[error("a built-in role")]
+    PolicyBuiltIn,
+    /// The organisation has as many policies as it may have.
+    #[error("the organisation has as many policies as it may have")]
+    TooManyPolicies,
+    /// The organisation has as many guards as it may have.
+    #[error("the organisation has as many guards as it may have")]
+    TooManyGuards,
+    /// The organisation has a guard with this id.
+    #[error("the organisation has a guard with this id")]
+    GuardIdTaken,
+    /// Another component was published with this version.
+    #[error("another component has this version")]
+    VersionTaken,
+    /// The version is not greater than those before it.
+    #[error("the version is not greater than {newest}")]
+    VersionNotNewer {
+        /// The newest version there is.
+        newest: String,
+    },
+    /// A policy of this name grants where this one refuses, or the other way round.
+    #[error("a policy of this name is of another kind")]
+    PolicyKindDiffers,
+    /// There is no version to go back to.
+    #[error("there is no previous version")]
+    NoPreviousVersion,
+    /// The version that is watched decides otherwise where nobody expects it to.
+    #[error("flips that were not expected")]
+    UnexpectedFlips {
+        /// The flips, as the report of the shadow has them.
+        flips: Value,
+    },
+    /// The version has not been watched, or not for long enough.
+    #[error("watched on {evaluations} decisions of {evaluations_min}")]
+    TooFewEvaluations {
+        /// On how many decisions it was watched.
+        evaluations: u64,
+        /// On how many it had to be.
+        evaluations_min: u64,
+    },
+    /// Role bindings would be left that the policy's manifest does not admit.
+    #[error("role bindings that the manifest does not admit")]
+    BindingsNotAdmitted {
+        /// Some of them.
+        bindings: Value,
+    },
+    /// Guards would be left that the policy's manifest or schema does not admit.
+    #[error("guards that the manifest or the schema does not admit")]
+    GuardsNotAdmitted {
+        /// Their ids.
+        guards: Vec<String>,
+    },
+    /// Somebody holds the role.
+    #[error("{holders} hold the role")]
+    RoleInUse {
+        /// How many role bindings there are.
+        holders: u64,
+    },
+    /// The policy is attached as a guard.
+    #[error("the policy is attached")]
+    PolicyAttached {
+        /// Ids of the guards.
+        guards: Vec<String>,
+    },
+    /// What was at this revision is no longer known.
+    #[error("the change log does not reach back to the revision")]
+    RevisionTooOld,
     /// The body is longer than it may be.
     #[error("the body is too large")]
     BodyTooLarge,
@@ -85,9 +171,29 @@ impl ApiError {
             | Self::UnknownRole
             | Self::NotAServiceUser
             | Self::TooManyTokens
-            | Self::EmailTaken => StatusCode::BAD_REQUEST,
+            | Self::EmailTaken
+            | Self::ComponentRefused { .. }
+            | Self::PolicyUnsigned
+            | Self::PolicySignatureInvalid
+            | Self::SettingsInvalid { .. }
+            | Self::PolicyBuiltIn
+            | Self::TooManyPolicies
+            | Self::TooManyGuards => StatusCode::BAD_REQUEST,
             Self::LastAdministrator | Self::AboveYourRole => StatusCode::FORBIDDEN,
-            Self::TokenIdTaken | Self::GroupTaken => StatusCode::CONFLICT,
+            Self::TokenIdTaken
+            | Self::GroupTaken
+            | Self::GuardIdTaken
+            | Self::VersionTaken
+            | Self::VersionNotNewer { .. }
+            | Self::PolicyKindDiffers
+            | Self::NoPreviousVersion
+            | Self::UnexpectedFlips { .. }
+            | Self::TooFewEvaluations { .. }
+            | Self::BindingsNotAdmitted { .. }
+            | Self::GuardsNotAdmitted { .. }
+            | Self::RoleInUse { .. }
+            | Self::PolicyAttached { .. } => StatusCode::CONFLICT,
+            Self::RevisionTooOld => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -120,6 +226,46 @@ impl ApiError {
                 "group-taken",
                 "The organisation has this group of this identity provider.",
             ),
+            Self::ComponentRefused { .. } => ("component-refused", "The component cannot be a policy."),
+            Self::PolicyUnsigned => ("policy-unsigned", "Policies have to be signed here."),
+            Self::PolicySignatureInvalid => (
+                "policy-signature-invalid",
+                "The signature is not that of a trusted key over this policy.",
+            ),
+            Self::SettingsInvalid { .. } => ("settings-invalid", "The policy does not take these settings."),
+            Self::PolicyBuiltIn => ("policy-built-in", "The roles that are built in stay as they are."),
+            Self::TooManyPolicies => (
+                "too-many-policies",
+                "The organisation has as many policies as it may have.",
+            ),
+            Self::TooManyGuards => ("too-many-guards", "The organisation has as many guards as it may have."),
+            Self::GuardIdTaken => ("guard-id-taken", "The organisation has a guard with this id."),
+            Self::VersionTaken => ("version-taken", "Another component was published with this version."),
+            Self::VersionNotNewer { .. } => (
+                "version-not-newer",
+                "A version must be greater than those published before it.",
+            ),
+            Self::PolicyKindDiffers => ("policy-kind-differs", "A policy of this name is of the other kind."),
+            Self::NoPreviousVersion => ("no-previous-version", "There is no version to go back to."),
+            Self::UnexpectedFlips { .. } => (
+                "unexpected-flips",
+                "The version decides otherwise where that was not expected.",
+            ),
+            Self::TooFewEvaluations { .. } => (
+                "too-few-evaluations",
+                "The version was not watched on enough decisions.",
+            ),
+            Self::BindingsNotAdmitted { .. } => (
+                "bindings-not-admitted",
+                "Role bindings would be left that the policy does not admit.",
+            ),
+            Self::GuardsNotAdmitted { .. } => (
+                "guards-not-admitted",
+                "Guards would be left that the policy does not admit.",
+            ),
+            Self::RoleInUse { .. } => ("role-in-use", "Somebody holds this role."),
+            Self::PolicyAttached { .. } => ("policy-attached", "The policy is attached as a guard."),
+            Self::RevisionTooOld => ("revision-too-old", "What was at this revision is no longer known."),
             Self::BodyTooLarge => ("body-too-large", "The body is larger than this request may have."),
             Self::BodyTooSlow => ("body-too-slow", "The body did not arrive in time."),
             Self::Busy => ("busy", "Too much is being done at the moment. Try again."),
@@ -127,11 +273,23 @@ impl ApiError {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most refusals have no details")]
     fn details(&self) -> Value {
-        if let Self::Field { name, rule } = self {
-            return json!({"field": name, "rule": rule});
+        match self {
+            Self::Field { name, rule } => json!({"field": name, "rule": rule}),
+            Self::ComponentRefused { problems } => json!({ "problems": problems }),
+            Self::SettingsInvalid { problem } => json!({ "problem": problem }),
+            Self::VersionNotNewer { newest } => json!({ "newest": newest }),
+            Self::UnexpectedFlips { flips } => json!({ "flips": flips }),
+            Self::TooFewEvaluations {
+                evaluations,
+                evaluations_min,
+            } => json!({"evaluations": evaluations, "evaluations_min": evaluations_min}),
+            Self::BindingsNotAdmitted { bindings } => json!({ "bindings": bindings }),
+            Self::GuardsNotAdmitted { guards } | Self::PolicyAttached { guards } => json!({ "guards": guards }),
+            Self::RoleInUse { holders } => json!({ "holders": holders }),
+            _ => json!({}),
         }
-        json!({})
     }
 }
 

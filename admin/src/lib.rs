@@ -2,7 +2,7 @@
 //!
 //! The path of a change: `api` → `store` → `feed_api`. Everything here stands behind the gateway, which has
 //! decided by the role policies whether the caller may do what they ask; what is added here is what only the store's
-//! owner can know. The crate does not listen on sockets and does not run policies.
+//! owner can know. The crate does not listen on sockets, and runs policies only to vet them and to tell what they allow.
 //!
 //! # Layout
 //! - `api`: what clients ask, by path; its rules are checked inside the transaction that they guard.
@@ -10,6 +10,7 @@
 //! - `feed_api`: what gateways are told and what they report.
 //! - `trust`, `identity`, `gateways`: whose word is taken.
 //! - `open`, `bootstrap`, `data_dir`: the start.
+//! - `evaluator`: the engine, and the policies that it has loaded; `manifest`: what they say of themselves.
 //! - `roles`, `random`, `body`, `error`: parts of the above.
 
 use std::path::PathBuf;
@@ -25,27 +26,29 @@ mod body;
 mod bootstrap;
 mod data_dir;
 mod error;
+mod evaluator;
 mod feed_api;
 mod gateways;
 mod identity;
+mod manifest;
 mod open;
 mod random;
 mod roles;
 mod store;
 mod trust;
 
-pub use api::permissions::{Decide, PermissionQuestion};
-pub use data_dir::{BOOTSTRAP_TOKEN_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE};
+pub use data_dir::{BOOTSTRAP_TOKEN_FILE, DECISIONS_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE};
 pub use gateways::GatewayStatus;
 pub use open::{OpenError, open};
 pub use random::Random;
-pub use roles::{RoleCatalogue, RoleDescription, ScopeKind};
 pub use store::Counts;
 
 use data_dir::DataDirectory;
+use evaluator::Evaluator;
 use feed_api::{FeedApi, Feeds};
 use gateways::Gateways;
 use store::Store;
+use store::decisions::Decisions;
 use trust::Trust;
 
 /// What the control plane needs.
@@ -58,12 +61,12 @@ pub struct Settings {
     pub clock: Clock,
     /// Where tokens and ids come from.
     pub random: Random,
-    /// The roles that can be bound.
-    pub roles: RoleCatalogue,
     /// The operations that permissions are told of.
     pub catalogue: Arc<Catalogue>,
-    /// Whether a subject may do something, by the role policies.
-    pub decide: Decide,
+    /// What compiles policies.
+    pub compiler: engine::Compiler,
+    /// Keys of those who may sign policies; none: policies need not be signed.
+    pub trusted_keys: engine::signature::TrustedKeys,
 }
 
 /// A running control plane.
@@ -71,10 +74,20 @@ pub struct Admin {
     store: Arc<Store>,
     gateways: Arc<Gateways>,
     feeds: Arc<Feeds>,
-    permissions: Arc<api::permissions::Permissions>,
+    decisions: Arc<Decisions>,
+    evaluator: Arc<Evaluator>,
     router: Router,
     bootstrapped: bool,
     _directory: DataDirectory,
+}
+
+/// What opening has made of the settings.
+struct Parts {
+    store: Store,
+    decisions: Decisions,
+    evaluator: Evaluator,
+    directory: DataDirectory,
+    credential: Digest,
 }
 
 /// The control plane could not be asked.
@@ -124,43 +137,41 @@ impl Admin {
 
     /// Puts another catalogue in the place of the one in [`Settings`], for permissions that are told from now on.
     pub fn replace_catalogue(&self, catalogue: Arc<Catalogue>) {
-        self.permissions.replace_catalogue(catalogue);
+        self.evaluator.replace_catalogue(catalogue);
     }
 
     /// Ends all feeds, waits for running transactions and closes the store. Requests that come later fail.
     pub async fn close(&self) {
         self.feeds.close().await;
         self.store.close().await;
+        self.decisions.close().await;
     }
 
-    fn new(
-        settings: Settings,
-        store: Arc<Store>,
-        directory: DataDirectory,
-        credential: Digest,
-        bootstrapped: bool,
-    ) -> Self {
+    fn new(settings: Settings, parts: Parts, bootstrapped: bool) -> Self {
         let gateways = Arc::new(Gateways::default());
         let feeds = Arc::new(Feeds::open());
-        let roles = Arc::new(settings.roles);
+        let store = Arc::new(parts.store);
+        let decisions = Arc::new(parts.decisions);
+        let evaluator = Arc::new(parts.evaluator);
+        let roles = Arc::new(evaluator.roles());
         let feed_api = FeedApi {
             store: Arc::clone(&store),
+            decisions: Arc::clone(&decisions),
             clock: settings.clock.clone(),
             roles: Arc::clone(&roles),
             gateways: Arc::clone(&gateways),
             feeds: Arc::clone(&feeds),
         };
-        let permissions = api::permissions::Permissions::new(settings.catalogue, settings.decide);
-        let permissions = Arc::new(permissions);
         let api = api::Api {
             store: Arc::clone(&store),
+            decisions: Arc::clone(&decisions),
             clock: settings.clock.clone(),
             random: settings.random,
             roles,
-            permissions: Arc::clone(&permissions),
+            evaluator: Arc::clone(&evaluator),
         };
         let trust = Arc::new(Trust {
-            credential,
+            credential: parts.credential,
             gateways: Arc::clone(&gateways),
             clock: settings.clock,
         });
@@ -174,10 +185,11 @@ impl Admin {
             store,
             gateways,
             feeds,
-            permissions,
+            decisions,
+            evaluator,
             router,
             bootstrapped,
-            _directory: directory,
+            _directory: parts.directory,
         }
     }
 }

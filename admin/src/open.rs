@@ -7,8 +7,10 @@ use std::sync::Arc;
 use catalogue::segment::is_identifier;
 
 use crate::data_dir::DataDirectory;
+use crate::evaluator::Evaluator;
 use crate::store::Store;
-use crate::{Admin, Settings, bootstrap};
+use crate::store::decisions::Decisions;
+use crate::{Admin, Parts, Settings, bootstrap};
 
 /// Why the control plane cannot start. An operator does something else for each.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,9 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
+    /// The engine that vets policies does not start.
+    #[error("the policy engine does not start")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database failed in another way.
     #[error("the store {} cannot be used", path.display())]
     Database {
@@ -94,13 +99,25 @@ pub async fn open(settings: Settings) -> Result<Admin, OpenError> {
     let path = directory.store_file()?;
     let store = Store::open(&path, &settings.clock, &settings.random).await?;
     let bootstrapped = bootstrap::run(&store, &directory, &settings.random, &org).await?;
-    Ok(Admin::new(
-        settings,
-        Arc::new(store),
+    let decisions = directory.decisions_file()?;
+    let opened = Decisions::open(&decisions).await;
+    let opened = opened.map_err(|error| OpenError::Database {
+        path: decisions,
+        source: Box::new(error),
+    })?;
+    let evaluator = Evaluator::start(
+        settings.compiler.clone(),
+        settings.trusted_keys.clone(),
+        Arc::clone(&settings.catalogue),
+    )?;
+    let parts = Parts {
+        store,
+        decisions: opened,
+        evaluator,
         directory,
         credential,
-        bootstrapped,
-    ))
+    };
+    Ok(Admin::new(settings, parts, bootstrapped))
 }
 
 /// The organisation that an empty store gets when none was asked for.

@@ -2,26 +2,21 @@
 //!
 //! What a role allows is decided by its policy at the gateway and is not known here.
 
+use std::collections::BTreeMap;
+
 use feed::{Scope, SubjectKind};
+use serde::{Deserialize, Serialize};
 
-/// The roles that can be bound.
+use crate::manifest::Manifest;
+
+/// The built-in roles, and what their policies say of themselves.
 #[derive(Debug, Clone)]
-pub struct RoleCatalogue(Vec<RoleDescription>);
-
-/// What a role policy says of itself, as far as binding the role goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleDescription {
-    /// Name of the role.
-    pub name: String,
-    /// Kinds of object on which it can be held.
-    pub scopes: Vec<ScopeKind>,
-    /// Kinds of subject that can hold it.
-    pub subject_kinds: Vec<SubjectKind>,
-}
+pub(crate) struct RoleCatalogue(BTreeMap<String, Manifest>);
 
 /// A kind of object on which roles can be held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ScopeKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ScopeKind {
     /// An organisation.
     Org,
     /// An app.
@@ -32,30 +27,42 @@ pub enum ScopeKind {
 
 impl RoleCatalogue {
     /// Returns the catalogue of these roles.
-    pub fn new(roles: Vec<RoleDescription>) -> Self {
-        Self(roles)
+    pub(crate) fn new(roles: impl IntoIterator<Item = (String, Manifest)>) -> Self {
+        Self(roles.into_iter().collect())
+    }
+
+    /// Returns whether a role of this name is built in.
+    pub(crate) fn contains(&self, role: &str) -> bool {
+        self.0.contains_key(role)
     }
 
     /// Returns whether a role of this name can be bound to such a subject on this scope.
-    pub fn admits(&self, role: &str, scope: &Scope, subject: SubjectKind) -> bool {
+    pub(crate) fn admits(&self, role: &str, scope: &Scope, subject: SubjectKind) -> bool {
         // The store refuses the same, whatever a manifest says.
         if role == ARTEFACT_CONTRIBUTOR && subject != SubjectKind::ServiceUser {
             return false;
         }
-        let scope = ScopeKind::of(scope);
-        self.0
-            .iter()
-            .any(|own| own.name == role && own.scopes.contains(&scope) && own.subject_kinds.contains(&subject))
+        self.0.get(role).is_some_and(|own| own.admits(scope, subject))
     }
 }
 
 impl ScopeKind {
     /// Returns the kind of a scope.
-    pub fn of(scope: &Scope) -> Self {
+    pub(crate) fn of(scope: &Scope) -> Self {
         match scope {
             Scope::Org { .. } => Self::Org,
             Scope::App { .. } => Self::App,
             Scope::EnvType { .. } => Self::EnvType,
+        }
+    }
+}
+
+impl From<engine::ScopeKind> for ScopeKind {
+    fn from(scope: engine::ScopeKind) -> Self {
+        match scope {
+            engine::ScopeKind::Org => Self::Org,
+            engine::ScopeKind::App => Self::App,
+            engine::ScopeKind::EnvType => Self::EnvType,
         }
     }
 }
@@ -111,11 +118,13 @@ mod tests {
 
     #[test]
     fn a_manifest_cannot_open_artefact_contributor_to_people() {
-        let roles = RoleCatalogue::new(vec![RoleDescription {
-            name: "artefactContributor".to_owned(),
+        let manifest = Manifest {
             scopes: vec![ScopeKind::Org],
             subject_kinds: vec![SubjectKind::ServiceUser, SubjectKind::Member, SubjectKind::Group],
-        }]);
+            inputs: Vec::new(),
+            settings_schema: None,
+        };
+        let roles = RoleCatalogue::new([("artefactContributor".to_owned(), manifest)]);
         let org = Scope::org("my-org");
         assert!(roles.admits("artefactContributor", &org, SubjectKind::ServiceUser));
         assert!(!roles.admits("artefactContributor", &org, SubjectKind::Member));

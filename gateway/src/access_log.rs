@@ -46,6 +46,8 @@ pub(crate) struct AccessRecord {
     pub(crate) token: Option<Arc<Token>>,
     pub(crate) revision: u64,
     pub(crate) role: Option<Arc<str>>,
+    /// The guard that refused it.
+    pub(crate) guard: Option<Box<str>>,
     pub(crate) outcome: Outcome,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
@@ -128,7 +130,7 @@ impl Writer {
 impl AccessRecord {
     /// Returns the decision id, as logs and refusals have it.
     pub(crate) fn decision_id(&self) -> String {
-        format!("{:016x}{:016x}", self.decision_id.0, self.decision_id.1)
+        crate::decisions::id(self.decision_id)
     }
 }
 
@@ -146,7 +148,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 fn write_all(queue: &AccessQueue, mut sink: Sink) {
     let Some(records) = &queue.records else { return };
-    let mut batch = Batch::default();
+    let mut batch = Batch::of("access log");
     let mut stamp = Stamp::default();
     loop {
         let ended = queue.ended.load(Ordering::Acquire);
@@ -169,17 +171,28 @@ fn write_all(queue: &AccessQueue, mut sink: Sink) {
 }
 
 /// Lines on their way to the disk, and how the last ones fared.
-#[derive(Default)]
-struct Batch {
-    text: Vec<u8>,
+pub(crate) struct Batch {
+    /// What they are lines of.
+    name: &'static str,
+    pub(crate) text: Vec<u8>,
     /// Whether the last line that was written lacks its end.
     torn: bool,
     failing: bool,
 }
 
 impl Batch {
+    /// Returns room for lines of a log.
+    pub(crate) fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            text: Vec::new(),
+            torn: false,
+            failing: false,
+        }
+    }
+
     /// Writes the lines out. Returns how many were lost: a sink that fails now may do well with the next batch.
-    fn write_to(&mut self, sink: &mut impl Write) -> u64 {
+    pub(crate) fn write_to(&mut self, sink: &mut impl Write) -> u64 {
         let mut text = std::mem::take(&mut self.text);
         if text.is_empty() {
             return 0;
@@ -194,9 +207,9 @@ impl Batch {
             self.torn = *last != b'\n';
         }
         match end {
-            Ok(()) if self.failing => tracing::info!("the access log can be written again"),
+            Ok(()) if self.failing => tracing::info!("the {} can be written again", self.name),
             // Once for each outage: the log of the process may be on the same disk.
-            Err(error) if !self.failing => tracing::error!(%error, "the access log cannot be written"),
+            Err(error) if !self.failing => tracing::error!(%error, "the {} cannot be written", self.name),
             Ok(()) | Err(_) => {}
         }
         self.failing = written < text.len();
@@ -267,6 +280,8 @@ struct Line<'a> {
     subject: Option<&'a str>,
     token_id: Option<&'a str>,
     role: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<&'a str>,
     reason: &'static str,
     status: u16,
     bytes: u64,
@@ -289,6 +304,7 @@ fn write_line(sink: &mut impl Write, stamp: &mut Stamp, record: &AccessRecord) -
         subject: record.subject.as_ref().map(|subject| &*subject.id),
         token_id: record.token.as_ref().map(|token| &*token.id),
         role: record.role.as_deref(),
+        guard: record.guard.as_deref(),
         reason: record.outcome.reason(),
         status: record.status,
         bytes: record.bytes,
@@ -326,13 +342,19 @@ impl Stamp {
 /// Length of `2026-01-31T23:59:59`.
 const SECOND_BYTES: usize = 19;
 
+/// Returns whether something that looks like a secret of ours is in a text.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let kinds = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential];
+    kinds.iter().any(|kind| text.contains(kind.prefix()))
+}
+
+/// What stands in logs for a text that holds one.
+pub(crate) const SECRET: &str = "(holds a secret)";
+
 /// A path that may be logged: without query, cut, and not at all when something that looks like a secret is in it.
 fn loggable(path: &str) -> &str {
-    let secret = [feed::token::Kind::Token, feed::token::Kind::GatewayCredential]
-        .iter()
-        .any(|kind| path.contains(kind.prefix()));
-    if secret {
-        return "(holds a secret)";
+    if holds_secret(path) {
+        return SECRET;
     }
     let mut end = path.len().min(PATH_BYTES_MAX);
     while !path.is_char_boundary(end) {
@@ -384,7 +406,7 @@ mod tests {
             room: 10,
             text: Vec::new(),
         };
-        let mut batch = Batch::default();
+        let mut batch = Batch::of("access log");
         batch.text.extend(b"line 1\nline 2\nline 3\n");
         assert_eq!(batch.write_to(&mut disk), 2);
         batch.text.extend(b"line 4\n");

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::authorize::{self, Permit};
+use crate::authorize::Permit;
 use crate::cache::Caller;
 use crate::effects::Happened;
 use crate::fields;
@@ -57,9 +57,9 @@ pub(crate) async fn answer(
     }
     fields::clean_answer(answer.response.headers_mut());
     let status = answer.response.status();
-    if let (Some(filter), Some(caller), StatusCode::OK) = (&operation.filter, permit.caller(), status) {
+    if let (Some(filter), Some(_), StatusCode::OK) = (&operation.filter, permit.caller(), status) {
         // In a box of its own, as the next: most requests should not carry the room that this needs.
-        return Box::pin(cut(worker, permit, caller, (filter, answer))).await;
+        return Box::pin(cut(worker, permit, (filter, answer))).await;
     }
     if let (Some(effect), Some(caller)) = (operation.effect, permit.caller()) {
         return Box::pin(take_effect(worker, permit.operation(), caller, (effect, answer))).await;
@@ -86,7 +86,6 @@ async fn reach_revision(worker: &Worker, response: &Response<Incoming>) {
 async fn cut(
     worker: &Worker,
     permit: &Permit<'_>,
-    caller: &Caller,
     (filter, answer): (&Filter, UpstreamAnswer),
 ) -> Result<Answer, Refusal> {
     let (mut parts, body) = answer.read(LIST_BYTES_MAX).await?;
@@ -112,7 +111,7 @@ async fn cut(
             .unwrap_or_default();
         let visible = *seen
             .entry(id)
-            .or_insert_with_key(|id| may_see(worker, permit.operation(), caller, (filter, id)));
+            .or_insert_with_key(|id| may_see(worker, permit, (filter, id)));
         if visible {
             kept.push(if kept.is_empty() { b'[' } else { b',' });
             kept.extend_from_slice(element.get().as_bytes());
@@ -124,18 +123,18 @@ async fn cut(
     Ok(whole(parts, kept.into()))
 }
 
-fn may_see(worker: &Worker, operation: &Matched<'_>, caller: &Caller, (filter, id): (&Filter, &str)) -> bool {
+fn may_see(worker: &Worker, permit: &Permit<'_>, (filter, id): (&Filter, &str)) -> bool {
     let catalogue = &worker.shared.settings.catalogue;
     let read = match filter {
         Filter::App(_) => catalogue
             .by_id("getApplication")
-            .zip(operation.org())
+            .zip(permit.operation().org())
             .and_then(|(read, org)| Matched::from_values(read, &[org, id])),
         Filter::Org(_) => catalogue
             .by_id("getOrganization")
             .and_then(|read| Matched::from_values(read, &[id])),
     };
-    read.is_some_and(|read| authorize::may(worker, caller, &read))
+    read.is_some_and(|read| permit.also_allows(worker, &read))
 }
 
 /// Tells the store, and forgets facts, before the caller hears of the success.

@@ -224,24 +224,50 @@ impl Cache {
     /// # Errors
     /// [`Stale`] when it is of another store or older than what has been applied.
     pub fn replace(&self, snapshot: Snapshot) -> Result<(), Stale> {
+        self.admits(&snapshot)?;
         let Snapshot(tables) = snapshot;
+        let found = tables.revision.load(Ordering::Relaxed);
+        self.tables.store(Arc::new(tables));
+        self.published.send_replace(found);
+        Ok(())
+    }
+
+    /// Says whether a snapshot may replace what is here.
+    ///
+    /// # Errors
+    /// [`Stale`] when it is of another store or older than what has been applied.
+    pub fn admits(&self, Snapshot(tables): &Snapshot) -> Result<(), Stale> {
         let own = self.tables.load();
         let found = tables.revision.load(Ordering::Relaxed);
-        if !own.store.is_empty() && own.store != tables.store {
+        if own.store.is_empty() {
+            return Ok(());
+        }
+        if own.store != tables.store {
             return Err(Stale::OtherStore {
                 own: own.store.clone(),
-                found: tables.store,
+                found: tables.store.clone(),
             });
         }
-        if !own.store.is_empty() && found < self.revision() {
+        if found < self.revision() {
             return Err(Stale::Revision {
                 own: self.revision(),
                 found,
             });
         }
-        self.tables.store(Arc::new(tables));
-        self.published.send_replace(found);
         Ok(())
+    }
+
+    /// Says whether a change is the next one; `false` when it has been applied already.
+    ///
+    /// # Errors
+    /// [`Stale`] when others are missing before it.
+    pub fn expects(&self, revision: u64) -> Result<bool, Stale> {
+        let own = self.revision();
+        match self.tables.load().store.is_empty() {
+            false if revision <= own => Ok(false),
+            false if revision == own + 1 => Ok(true),
+            true | false => Err(Stale::Revision { own, found: revision }),
+        }
     }
 
     /// Applies a change, whole.
@@ -249,14 +275,10 @@ impl Cache {
     /// # Errors
     /// [`Stale`] when it is not the one that follows; a change that has been applied already is passed over.
     pub fn apply(&self, revision: u64, records: Vec<Record>) -> Result<(), Stale> {
-        let tables = self.tables.load();
-        let own = self.revision();
-        if revision <= own && !tables.store.is_empty() {
+        if !self.expects(revision)? {
             return Ok(());
         }
-        if revision != own + 1 || tables.store.is_empty() {
-            return Err(Stale::Revision { own, found: revision });
-        }
+        let tables = self.tables.load();
         for record in records {
             tables.apply(record, revision);
         }
@@ -403,7 +425,7 @@ impl Tables {
             Record::TokenRemoved { digest } => {
                 self.tokens.remove(&digest);
             }
-            // What policies there are is not known here.
+            // What policies there are is known elsewhere.
             Record::Policy(_) | Record::PolicyRemoved { .. } | Record::Guard(_) | Record::GuardRemoved { .. } => {}
         }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -49,12 +49,12 @@ struct Known {
 pub(crate) async fn gather(
     worker: &Worker,
     operation: &Matched<'_>,
-    body: Incoming,
+    body: GatheredBody,
 ) -> Result<(Facts, GatheredBody), Refusal> {
     let org = operation.org().unwrap_or_default();
     let app = operation.app().unwrap_or_default();
     let env_types = match operation.operation.env_types {
-        EnvTypes::None => return Ok((Facts::default(), GatheredBody::Unread(body))),
+        EnvTypes::None => return Ok((Facts::default(), body)),
         EnvTypes::Path => vec![of_environment(worker, org, app, operation.raw("envId").unwrap_or_default()).await?],
         EnvTypes::App => of_app(worker, org, app).await?,
         EnvTypes::Approval => {
@@ -78,13 +78,23 @@ pub(crate) async fn gather(
             return Ok((Facts::of(env_types), GatheredBody::Read(body)));
         }
     };
-    Ok((Facts::of(env_types), GatheredBody::Unread(body)))
+    Ok((Facts::of(env_types), body))
 }
 
 /// A request body after facts were looked for in it.
 pub(crate) enum GatheredBody {
     Unread(Incoming),
     Read(Bytes),
+}
+
+impl GatheredBody {
+    /// Returns whether it is known that there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Unread(incoming) => incoming.is_end_stream(),
+            Self::Read(bytes) => bytes.is_empty(),
+        }
+    }
 }
 
 impl Facts {
@@ -212,7 +222,12 @@ async fn ask<T: for<'de> Deserialize<'de>>(orchestrator: &std::rc::Rc<Pool>, pat
     }
 }
 
-async fn read(worker: &Worker, body: Incoming) -> Result<Bytes, Refusal> {
+/// Reads a body whole, within its limits.
+pub(crate) async fn read(worker: &Worker, body: GatheredBody) -> Result<Bytes, Refusal> {
+    let body = match body {
+        GatheredBody::Unread(body) => body,
+        GatheredBody::Read(bytes) => return Ok(bytes),
+    };
     let limits = worker.shared.settings.limits;
     let reading = timeout(
         limits.body_timeout,

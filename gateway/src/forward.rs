@@ -173,7 +173,7 @@ pub(crate) fn add_forwarding_fields(parts: &Parts, origin: &Origin, fields: &mut
 
 /// The host that was asked for, in its one spelling. HTTP/2 has an authority in its place; both have been found to be the
 /// same.
-fn one_host(parts: &Parts) -> Option<HeaderValue> {
+pub(crate) fn one_host(parts: &Parts) -> Option<HeaderValue> {
     let named = parts.headers.get(header::HOST);
     let host = named.map_or_else(
         || Some(parts.uri.authority()?.as_str().as_bytes()),

@@ -13,12 +13,27 @@ pub(crate) fn is_call(fields: &HeaderMap) -> bool {
 }
 
 /// Adds to a refusal what a client of gRPC reads. Without a status some take the body for a message, and tell of a
-/// broken one instead of the reason. `message` must be printable ASCII without `%`.
-pub(crate) fn tell_status<B>(response: &mut Response<B>, message: &'static str) {
+/// broken one instead of the reason.
+pub(crate) fn tell_status<B>(response: &mut Response<B>, message: &str) {
     let code = code_of(response.status());
     let fields = response.headers_mut();
     fields.insert(GRPC_STATUS, HeaderValue::from_static(code));
-    fields.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    // Printable ASCII.
+    if let Ok(message) = HeaderValue::try_from(encoded(message)) {
+        fields.insert(GRPC_MESSAGE, message);
+    }
+}
+
+/// gRPC over HTTP/2, `Percent-Encoded`: what is not printable ASCII, and `%` itself.
+fn encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for octet in message.bytes() {
+        match octet {
+            b' '..=b'~' if octet != b'%' => encoded.push(char::from(octet)),
+            octet => encoded.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    encoded
 }
 
 /// Returns the code for a status of HTTP.

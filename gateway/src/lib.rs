@@ -14,6 +14,7 @@
 //! - [`authenticate`]: who asks.
 //! - [`load`], [`limit`]: how much and how often they may.
 //! - [`facts`], [`json_body`]: what the decision needs and the path does not hold.
+//! - [`inputs`]: what policies ask for beyond that.
 //! - [`authorize`]: whether they may; makes the permit.
 //! - [`streams`]: whether they still may, for as long as it takes.
 //! - [`forward`], [`fields`], [`identity`], [`upstream`], [`body`]: the request to the upstream.
@@ -22,9 +23,11 @@
 //! - [`refusal`], [`grpc`]: every other way in which a request ends, and how callers of gRPC are told.
 //! - [`under_way`]: the one end that each request comes to.
 //! - [`access_log`], [`metrics`], [`request_counts`]: what is told of it.
+//! - [`decisions`], [`decision_log`], [`shadow`]: what is kept of decisions, and what others would have decided.
 //!
 //! In the order in which a change meets them:
 //! - [`sync`]: following the feed.
+//! - [`policies`]: what is decided with, at one revision.
 //! - [`cache`]: what is known, at one revision.
 //! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
 
@@ -49,6 +52,8 @@ mod authorize;
 mod body;
 mod bounded;
 mod connection;
+mod decision_log;
+mod decisions;
 mod effects;
 mod facts;
 mod fields;
@@ -56,15 +61,18 @@ mod files;
 mod forward;
 mod frames;
 mod grpc;
+mod inputs;
 mod journal;
 mod json_body;
 mod listeners;
 mod load;
 mod metrics;
 mod operation;
+mod policies;
 mod protocol;
 mod request;
 mod request_counts;
+mod shadow;
 mod socket;
 mod sources;
 mod start;

@@ -17,7 +17,10 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
+use crate::decision_log::LogCounts;
+use crate::decisions::DecisionQueue;
 use crate::frames::Kind;
+use crate::policies::PolicyCounts;
 use crate::refusal::Reason;
 use crate::request_counts::AllRequests;
 use crate::sources::Sources;
@@ -75,6 +78,8 @@ pub(crate) struct GatewayMetrics {
     pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) workers: Vec<Arc<Counters>>,
+    pub(crate) policies: Arc<PolicyCounts>,
+    pub(crate) decisions: (Arc<DecisionQueue>, Arc<LogCounts>),
     /// Where the orchestrator of the moment is found.
     pub(crate) configured: watch::Receiver<Arc<Shared>>,
 }
@@ -226,6 +231,9 @@ impl Collector for GatewayMetrics {
         self.encode_streams(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
+        self.policies.encode(&mut encoder)?;
+        let (queue, logged) = &self.decisions;
+        logged.encode(queue, &mut encoder)?;
         self.encode_cache(&mut encoder)?;
         let orchestrator = self.configured.borrow().settings.orchestrator.clone();
         orchestrator.encode_metrics(&mut encoder)?;

@@ -37,6 +37,8 @@ pub enum Reason {
     CertificateMismatch,
     /// No role of the subject allows the operation.
     NotAllowed,
+    /// A guard refuses what a role allows.
+    GuardDenied,
     /// No operation has this path.
     OperationUnknown,
     /// The environment that the operation concerns does not exist.
@@ -106,6 +108,14 @@ pub struct Refusal {
     allow: Option<String>,
     /// The rate that was passed.
     passed: Option<PassedRate>,
+    /// The guard that refuses, and what it says.
+    denied: Option<Box<Denied>>,
+}
+
+#[derive(Debug)]
+struct Denied {
+    guard: Box<str>,
+    reason: String,
 }
 
 impl Reason {
@@ -183,6 +193,35 @@ impl Refusal {
         }
     }
 
+    /// Returns the refusal of a guard, with what it says: what would break a line or hide text becomes a blank, and what is
+    /// beyond [`GUARD_REASON_CHARS_MAX`] characters is cut off.
+    pub(crate) fn denied(guard: &str, reason: &str) -> Self {
+        let plain = |c: char| if is_hidden(c) { ' ' } else { c };
+        let reason: String = reason.chars().take(GUARD_REASON_CHARS_MAX).map(plain).collect();
+        let reason = match reason.trim() {
+            "" => Reason::GuardDenied.message().to_owned(),
+            said => said.to_owned(),
+        };
+        let guard = guard.into();
+        Self {
+            denied: Some(Box::new(Denied { guard, reason })),
+            ..Self::from(Reason::GuardDenied)
+        }
+    }
+
+    /// Returns the guard that refuses.
+    pub(crate) fn guard(&self) -> Option<&str> {
+        self.denied.as_ref().map(|denied| &*denied.guard)
+    }
+
+    /// Returns the text for the caller: the guard's, when one refuses; else that of the reason.
+    pub(crate) fn message(&self) -> &str {
+        match &self.denied {
+            Some(denied) => &denied.reason,
+            None => self.reason.message(),
+        }
+    }
+
     /// Returns a refusal of what comes too fast.
     pub(crate) fn too_fast(reason: Reason, passed: PassedRate) -> Self {
         Self {
@@ -193,9 +232,11 @@ impl Refusal {
 
     /// Returns the answer to the caller.
     pub(crate) fn into_response(self, decision_id: &str) -> Response<Body> {
-        let (status, message) = (self.reason.status(), self.reason.message());
+        let status = self.reason.status();
+        // Text always makes JSON.
+        let message = serde_json::to_string(self.message()).unwrap_or_default();
         let body = format!(
-            r#"{{"error":"{}","message":"{message}","details":{{"decision_id":"{decision_id}"}}}}"#,
+            r#"{{"error":"{}","message":{message},"details":{{"decision_id":"{decision_id}"}}}}"#,
             self.reason.public_id()
         );
         let mut response = Response::new(Body::full(Bytes::from(body)));
@@ -249,6 +290,7 @@ impl From<Reason> for Refusal {
             source: None,
             allow: None,
             passed: None,
+            denied: None,
         }
     }
 }
@@ -258,9 +300,18 @@ type Row = (Reason, &'static str, StatusCode, &'static str);
 
 const UNAUTHENTICATED: &str = "a valid bearer token is required";
 
+/// Characters that end a line, or that change how the text around them is shown.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Longest text of a guard that a caller is told, in characters.
+const GUARD_REASON_CHARS_MAX: usize = 500;
+
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 33] = {
+static TABLE: [Row; 34] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -275,6 +326,7 @@ static TABLE: [Row; 33] = {
         (R::TokenExpired, "token-expired", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::CertificateMismatch, "certificate-mismatch", S::UNAUTHORIZED, UNAUTHENTICATED),
         (R::NotAllowed, "not-allowed", S::FORBIDDEN, "no role of this subject allows this operation here"),
+        (R::GuardDenied, "guard-denied", S::FORBIDDEN, "a guard refuses this operation here"),
         (R::OperationUnknown, "operation-unknown", S::NOT_FOUND, "no operation has this path"),
         (R::EnvironmentUnknown, "environment-unknown", S::NOT_FOUND, "the environment does not exist"),
         (R::MethodNotAllowed, "method-not-allowed", S::METHOD_NOT_ALLOWED, "this path has no operation with this method"),
@@ -327,6 +379,15 @@ mod tests {
             let plain = |b: u8| (b' '..=b'~').contains(&b) && b != b'%';
             assert!(reason.message().bytes().all(plain), "{}", reason.id());
         }
+    }
+
+    #[test]
+    fn what_a_guard_says_is_one_plain_line() {
+        let refusal = Refusal::denied("freeze", &format!("  a\n\u{202e}b\"{}", "c".repeat(1000)));
+        assert_eq!(refusal.guard(), Some("freeze"));
+        assert!(refusal.message().starts_with("a  b\"c"), "{}", refusal.message());
+        assert!(refusal.message().chars().count() <= GUARD_REASON_CHARS_MAX);
+        assert_eq!(Refusal::denied("freeze", "\n").message(), Reason::GuardDenied.message());
     }
 
     #[test]

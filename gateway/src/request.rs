@@ -13,18 +13,19 @@ use hyper::body::Incoming;
 use crate::access_log::AccessRecord;
 use crate::answer::{self, Answer};
 use crate::authenticate::{authenticate, look_up};
-use crate::authorize::{self, Permit, authorize, authorize_public};
+use crate::authorize::{self, Asked, Asking, Permit, authorize, authorize_public};
 use crate::body::{Body, Finished};
 use crate::cache::Caller;
 use crate::connection::{Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
 use crate::grpc;
+use crate::inputs::{self, Reading, Told};
 use crate::load;
 use crate::metrics::Outcome;
 use crate::operation::{check_head, identify};
 use crate::refusal::{Reason, Refusal};
-use crate::streams::Registered;
+use crate::streams::{Began, Registered};
 use crate::tunnel::{Ends, Tunnel};
 use crate::under_way::UnderWay;
 use crate::upgrade;
@@ -103,10 +104,11 @@ async fn handle(
             let outcome = Outcome::Refused(refusal.reason);
             under_way.detail = refusal.source.as_ref().map(ToString::to_string);
             tell_cut(&worker, registered.as_ref(), &mut under_way);
-            let message = refusal.reason.message();
+            under_way.guard = refusal.guard().map(Box::from);
+            let message = grpc::is_call(&parts.headers).then(|| refusal.message().to_owned());
             let mut response = refusal.into_response(&under_way.decision_id());
-            if grpc::is_call(&parts.headers) {
-                grpc::tell_status(&mut response, message);
+            if let Some(message) = message {
+                grpc::tell_status(&mut response, &message);
             }
             let finished = Finished {
                 bytes: 0,
@@ -145,6 +147,25 @@ pub(crate) struct Received<'r> {
     pub(crate) origin: &'r Origin,
     /// When it arrived, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
+}
+
+impl<'r> Received<'r> {
+    /// What a decision on it is made on, before anything was read of it.
+    fn asked<'a>(&self, facts: &'a Facts, decision_id: (u64, u64)) -> Asked<'a>
+    where
+        'r: 'a,
+    {
+        Asked {
+            facts,
+            decision_id,
+            at_ms: self.at_ms,
+            source: self.origin.address,
+            query: self.parts.uri.query(),
+            told: None,
+            bodiless: false,
+            fields: Some(&self.parts.headers),
+        }
+    }
 }
 
 /// The steps: read, decide, forward, answer.
@@ -192,15 +213,16 @@ struct Permitted<'r> {
 /// The steps of a decision: identify, authenticate, gather facts, authorize.
 async fn decide<'r>(
     worker: &Worker,
-    Received {
+    received: Received<'r>,
+    body: Incoming,
+    record: &mut AccessRecord,
+) -> Result<Permitted<'r>, Refusal> {
+    let Received {
         parts,
         origin,
         connection,
         at_ms,
-    }: Received<'r>,
-    body: Incoming,
-    record: &mut AccessRecord,
-) -> Result<Permitted<'r>, Refusal> {
+    } = received;
     let shared = &worker.shared;
     let operation = identify(&shared.settings.catalogue, parts);
     if let Ok(operation) = &operation {
@@ -220,18 +242,29 @@ async fn decide<'r>(
     record.identify(&caller);
     load::check_rates(worker, &caller, at_ms)?;
     let operation = operation?;
-    if operation.operation.env_types == EnvTypes::None {
-        return permit(
-            worker,
-            caller,
-            (parts, operation),
-            (Facts::default(), GatheredBody::Unread(body)),
-        );
+    let decision_id = record.decision_id;
+    let gathered = Gathered {
+        caller,
+        facts: Facts::default(),
+        told: None,
+        body: GatheredBody::Unread(body),
+    };
+    if operation.operation.env_types == EnvTypes::None && !worker.policies.ask_for_inputs() {
+        return permit(worker, received, (operation, decision_id), gathered);
     }
     // In a box of its own: most requests should not carry the room that this needs.
-    let (caller, facts, body) = Box::pin(gather(worker, caller, &operation, body)).await?;
-    record.identify(&caller);
-    permit(worker, caller, (parts, operation), (facts, body))
+    let gathered = Box::pin(gather(worker, received, (&operation, decision_id), gathered)).await?;
+    record.identify(&gathered.caller);
+    permit(worker, received, (operation, decision_id), gathered)
+}
+
+/// What a request is decided on, beside its head.
+struct Gathered {
+    caller: Caller,
+    facts: Facts,
+    /// What was read of it for policies.
+    told: Option<Rc<Told>>,
+    body: GatheredBody,
 }
 
 /// Authorizes and registers, with nothing awaited since the look-up of the caller ([`Streams::register`]).
@@ -239,14 +272,31 @@ async fn decide<'r>(
 /// [`Streams::register`]: crate::streams::Streams::register
 fn permit<'r>(
     worker: &Worker,
-    caller: Caller,
-    (parts, operation): (&Parts, Matched<'r>),
-    (facts, body): (Facts, GatheredBody),
+    received: Received<'r>,
+    (operation, decision_id): (Matched<'r>, (u64, u64)),
+    gathered: Gathered,
 ) -> Result<Permitted<'r>, Refusal> {
-    let permit = authorize(worker, caller, operation, &facts)?;
-    let registered = permit
-        .caller()
-        .map(|caller| worker.streams.register(caller, parts, facts));
+    let Gathered {
+        caller,
+        facts,
+        told,
+        body,
+    } = gathered;
+    let bodiless = body.is_empty();
+    let asked = Asked {
+        told: told.as_deref(),
+        bodiless,
+        ..received.asked(&facts, decision_id)
+    };
+    let permit = authorize(worker, caller, operation, (&asked, told.clone()))?;
+    let began = Began {
+        facts,
+        told,
+        source: received.origin.address,
+        bodiless,
+        decision_id,
+    };
+    let registered = worker.streams.register(&permit, received.parts, began);
     Ok(Permitted {
         permit,
         body,
@@ -254,16 +304,48 @@ fn permit<'r>(
     })
 }
 
-/// Gathers the facts that the operation needs. That may take a while, so the caller is looked up anew behind it: a token
-/// that was revoked meanwhile is refused.
+/// Gathers the facts that the operation needs, and the inputs that its policies ask for. That may take a while, so the caller
+/// is looked up anew behind it: a token that was revoked meanwhile is refused.
 async fn gather(
     worker: &Worker,
+    received: Received<'_>,
+    (operation, decision_id): (&Matched<'_>, (u64, u64)),
+    mut gathered: Gathered,
+) -> Result<Gathered, Refusal> {
+    if operation.operation.env_types != EnvTypes::None {
+        (gathered.caller, gathered.facts, gathered.body) = gather_facts(
+            worker,
+            gathered.caller,
+            (operation, &received.asked(&gathered.facts, decision_id)),
+            gathered.body,
+        )
+        .await?;
+    }
+    if worker.policies.ask_for_inputs() {
+        let reading = Reading {
+            parts: received.parts,
+            operation,
+        };
+        let asked = Asked {
+            bodiless: gathered.body.is_empty(),
+            ..received.asked(&gathered.facts, decision_id)
+        };
+        let told;
+        (gathered.caller, told, gathered.body) =
+            inputs::gather(worker, gathered.caller, reading, &asked, gathered.body).await?;
+        gathered.told = Some(told);
+    }
+    Ok(gathered)
+}
+
+async fn gather_facts(
+    worker: &Worker,
     caller: Caller,
-    operation: &Matched<'_>,
-    body: Incoming,
+    (operation, asked): (&Matched<'_>, &Asked<'_>),
+    body: GatheredBody,
 ) -> Result<(Caller, Facts, GatheredBody), Refusal> {
-    if !authorize::facts_matter(worker, &caller, operation) {
-        return Err(Reason::NotAllowed.into());
+    if !authorize::facts_matter(worker, (&caller, operation, asked)) {
+        return Err(authorize::not_allowed(worker, (&caller, operation, asked)));
     }
     let gathered = facts::gather(worker, operation, body).await;
     let caller = look_up(
@@ -274,19 +356,21 @@ async fn gather(
     match gathered {
         Ok((facts, body)) => Ok((caller, facts, body)),
         // That an environment does not exist is told only to those who may look.
-        Err(refusal) if refusal.reason == Reason::EnvironmentUnknown && !may_read_app(worker, &caller, operation) => {
-            Err(Reason::NotAllowed.into())
+        Err(refusal)
+            if refusal.reason == Reason::EnvironmentUnknown && !may_read_app(worker, (&caller, operation, asked)) =>
+        {
+            Err(authorize::not_allowed(worker, (&caller, operation, asked)))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
-fn may_read_app(worker: &Worker, caller: &Caller, operation: &Matched<'_>) -> bool {
+fn may_read_app(worker: &Worker, (caller, operation, asked): Asking<'_>) -> bool {
     let read = worker.shared.settings.catalogue.by_id("getApplication");
     let (Some(read), Some(org), Some(app)) = (read, operation.org(), operation.app()) else {
         return false;
     };
-    Matched::from_values(read, &[org, app]).is_some_and(|read| authorize::may(worker, caller, &read))
+    Matched::from_values(read, &[org, app]).is_some_and(|read| authorize::roles_allow(worker, (caller, &read, asked)))
 }
 
 /// Data may be no older than its limit: a revocation could have been missed.

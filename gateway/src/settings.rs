@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalogue::Catalogue;
+use engine::signature::TrustedKeys;
 use feed::Clock;
 use http::HeaderName;
 
@@ -40,12 +41,18 @@ pub struct Settings {
     pub forwarded_fields: Vec<HeaderName>,
     /// Env type of an environment that is created without naming one.
     pub default_env_type: String,
+    /// The program that compiles policies when it is started as `PROGRAM policy-compiler`: this one.
+    pub policy_compiler: PathBuf,
+    /// The keys whose signatures make a policy usable; none: it need not be signed.
+    pub policy_keys: TrustedKeys,
     /// Whether verdicts of role policies are remembered.
     pub remember_verdicts: bool,
     /// Limits.
     pub limits: Limits,
     /// Where the access log goes.
     pub access_log: AccessLog,
+    /// Which decisions are kept, and where.
+    pub decision_log: DecisionLog,
     /// The time.
     pub clock: Clock,
 }
@@ -113,6 +120,19 @@ pub enum AccessLog {
     Stdout,
     /// To the end of a file.
     File(PathBuf),
+}
+
+/// Which decisions are kept, and where. Refusals always are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionLog {
+    /// The file; `None`: they are only handed on to the admin service.
+    pub file: Option<PathBuf>,
+    /// Size at which the file is begun anew, in octets; a line may pass it.
+    pub bytes_max: u64,
+    /// Files that are kept, with the one that is written; at least 1.
+    pub files_max: usize,
+    /// Share of what is allowed that is kept too, 0 to 100.
+    pub allowed_percent: u8,
 }
 
 /// Returns whether a header field may never be forwarded, whatever is configured: it carries credentials or an identity, or

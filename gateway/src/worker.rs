@@ -7,17 +7,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::PolicySet;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access_log::AccessQueue;
 use crate::cache::Cache;
+use crate::decisions::DecisionQueue;
 use crate::effects::Effects;
 use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::identity::{Identities, Signer};
 use crate::limit::TokenAllowances;
 use crate::metrics::Counters;
+use crate::policies::InForce;
 use crate::request_counts::{RequestCounts, WorkerCounts};
 use crate::settings::Settings;
 use crate::sources::Sources;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     /// Places for upgraded connections.
     pub(crate) upgrades: Arc<Semaphore>,
     pub(crate) access_log: Arc<AccessQueue>,
+    pub(crate) decisions: Arc<DecisionQueue>,
     /// Another number for each orchestrator, credential and set of authorities that was configured: connections are kept
     /// while it stays.
     pub(crate) orchestrator_version: u64,
@@ -49,7 +51,7 @@ pub(crate) struct Shared {
 /// What a worker has for itself.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) policies: Rc<PolicySet>,
+    pub(crate) policies: Rc<InForce>,
     pub(crate) orchestrator: Rc<Pool>,
     pub(crate) admin: Rc<Pool>,
     pub(crate) identities: Rc<Identities>,
@@ -96,6 +98,7 @@ impl Shared {
             },
             effects: Arc::clone(&self.effects),
             access_log: Arc::clone(&self.access_log),
+            decisions: Arc::clone(&self.decisions),
             orchestrator_version: self.orchestrator_version + u64::from(orchestrator_changed),
             settings,
         })
@@ -105,7 +108,7 @@ impl Shared {
 impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        policies: PolicySet,
+        policies: Rc<InForce>,
         counters: Arc<Counters>,
         requests: Arc<RequestCounts>,
     ) -> Self {
@@ -113,7 +116,7 @@ impl Worker {
             orchestrator: Pool::new(shared.settings.orchestrator.clone()),
             admin: Pool::new(shared.settings.admin.clone()),
             shared,
-            policies: Rc::new(policies),
+            policies,
             identities: Rc::new(Identities::new()),
             streams: Streams::new(),
             counters,

@@ -55,9 +55,44 @@ impl Api {
     /// [`Error::Refused`] for any status but 2xx; [`Error::Unreachable`] without an answer within [`DEADLINE`];
     /// [`Error::NotTheApi`] for an answer that is not JSON.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let (url, body) = self.answer(method, path, body, DEADLINE).await?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        let problem = "its answer is not JSON";
+        serde_json::from_slice(&body).or(Err(Error::NotTheApi { url, problem }))
+    }
+
+    /// Returns the octets at a path.
+    ///
+    /// # Errors
+    /// As [`Api::ask`], but for [`Error::NotTheApi`].
+    pub(super) async fn octets(&self, path: &str) -> Result<Bytes, Error> {
+        let (_, body) = self.answer(Method::GET, path, None, DEADLINE).await?;
+        Ok(body)
+    }
+
+    /// Sends a component to be vetted and stored, which takes its time, and returns the answer.
+    ///
+    /// # Errors
+    /// As [`Api::ask`], with [`VETTING_DEADLINE`].
+    pub(super) async fn publish(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let (url, body) = self.answer(Method::POST, path, Some(body), VETTING_DEADLINE).await?;
+        let problem = "its answer is not JSON";
+        serde_json::from_slice(&body).or(Err(Error::NotTheApi { url, problem }))
+    }
+
+    /// Sends a request and returns the address it went to, and the body of the answer.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        deadline: Duration,
+    ) -> Result<(String, Bytes), Error> {
         let url = format!("{}{path}", self.base);
         let request = self.request(method, &url, body)?;
-        let answered = tokio::time::timeout(DEADLINE, self.exchange(request)).await;
+        let answered = tokio::time::timeout(deadline, self.exchange(request)).await;
         let (status, body) = match answered {
             Ok(Ok(answer)) => answer,
             Ok(Err(source)) => return Err(Error::Unreachable { url, source }),
@@ -69,11 +104,7 @@ impl Api {
         if !status.is_success() {
             return Err(self.refused(status, &body));
         }
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        let problem = "its answer is not JSON";
-        serde_json::from_slice(&body).or(Err(Error::NotTheApi { url, problem }))
+        Ok((url, body))
     }
 
     /// Reports an answer of the API that lacks what it must have.
@@ -126,6 +157,22 @@ impl Api {
             status,
             reason: text("error"),
             message,
+            details: self.without_token(&body["details"]),
+            advice: String::new(),
+        }
+    }
+
+    fn without_token(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::from(text.replace(self.bearer.reveal(), "(your token)")),
+            Value::Array(items) => items.iter().map(|item| self.without_token(item)).collect(),
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let fields =
+                    fields.map(|(name, field)| (name.replace(self.bearer.reveal(), ""), self.without_token(field)));
+                Value::Object(fields.collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
 }
@@ -155,8 +202,11 @@ pub(super) fn segment(text: &str) -> String {
 /// Longest time from the connection to the last octet of the answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Longest answer: some 50,000 users.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Longest time for a component to be sent, compiled, vetted and stored.
+const VETTING_DEADLINE: Duration = Duration::from_secs(150);
+
+/// Longest answer: a component of 32 MiB, or some 100,000 users.
+const ANSWER_BYTES_MAX: usize = 33 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use http::StatusCode;
+use serde_json::Value;
 
+use super::oci;
 use crate::exit;
 
 /// Why a command failed. No variant holds a token.
@@ -56,7 +58,7 @@ pub(crate) enum Error {
         ids: Vec<String>,
     },
     /// The API answered, and said no.
-    #[error("refused ({}): {message}", [status.as_str(), reason.as_str()].join(" ").trim_end())]
+    #[error("refused ({}): {message}{advice}", [status.as_str(), reason.as_str()].join(" ").trim_end())]
     Refused {
         /// The status.
         status: StatusCode,
@@ -64,6 +66,10 @@ pub(crate) enum Error {
         reason: String,
         /// The text for people.
         message: String,
+        /// What the answer tells besides; null when it tells nothing.
+        details: Value,
+        /// What to do about it, on lines of its own; empty when a command knows nothing.
+        advice: String,
     },
     /// No whole answer came.
     #[error("failed to ask {url}")]
@@ -81,12 +87,49 @@ pub(crate) enum Error {
         /// What is wrong with the answer.
         problem: &'static str,
     },
+    /// What a command line says cannot be done together, or means nothing.
+    #[error("{0}")]
+    Usage(String),
+    /// A file holds something else than it should.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file cannot be written.
+    #[error("failed to write {}", path.display())]
+    Written {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] oci::Error),
     /// The output cannot be written.
     #[error("failed to print the answer")]
     Output(#[source] io::Error),
 }
 
 impl Error {
+    /// Adds what to do about a refusal, as a function knows by the id of its reason and its details.
+    pub(super) fn advise(mut self, known: impl FnOnce(&str, &Value) -> Option<String>) -> Self {
+        if let Self::Refused {
+            reason,
+            details,
+            advice,
+            ..
+        } = &mut self
+            && let Some(text) = known(reason, details)
+        {
+            *advice = format!("\n{}", text.trim_end());
+        }
+        self
+    }
+
     /// Returns the exit code of a command that fails so.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -97,9 +140,12 @@ impl Error {
             | Self::Certificates(_)
             | Self::Key(_)
             | Self::Expiry(_)
+            | Self::Usage(_)
             | Self::Org(_) => exit::USAGE,
+            Self::Content { .. } => exit::DATA,
+            Self::Registry(error) => error.exit_code(),
             Self::Unreachable { .. } | Self::NotTheApi { .. } => exit::UNAVAILABLE,
-            Self::File { .. } | Self::Output(_) => exit::INPUT_OUTPUT,
+            Self::File { .. } | Self::Written { .. } | Self::Output(_) => exit::INPUT_OUTPUT,
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The commands that ask a running Postern: `postern user`, `postern role`, `postern token`.
+//! The commands that ask a running Postern: `postern user`, `postern role`, `postern token`, and much of `postern policy`.
 //!
 //! They are clients of the same API that everybody else uses, with a token of their own: no right comes from running
 //! the binary, and nothing here knows the store. Each command is one request, or two when a name or the organisation
-//! has to be looked up first.
+//! has to be looked up first, or two things are compared.
 //!
 //! # Layout
-//! - [`user`], [`role`], [`token`]: the commands, one file each.
+//! - [`user`], [`role`], [`token`]: the commands, one file each; [`policy`]: those about policies.
 //! - [`connection`], [`tls`]: the options they share; [`api`]: one request and its answer.
 //! - [`names`]: who is meant by a name, and which organisation; [`expiry`]: when a token ends.
+//! - [`oci`]: components in OCI registries.
 //! - [`output`]: tables and JSON; [`error`]: how a command fails.
 //!
 //! The caller's token comes from a file or a variable, never from an argument, which other users of the machine could
@@ -18,7 +19,9 @@ mod connection;
 mod error;
 mod expiry;
 mod names;
+mod oci;
 mod output;
+pub(crate) mod policy;
 mod role;
 #[cfg(test)]
 mod tests;
@@ -80,6 +83,20 @@ pub(crate) struct Token {
 pub(crate) async fn run(command: Command, out: &mut dyn Write, advice: &mut dyn Write) -> Result<(), Error> {
     let clock = Clock::system();
     let output = answer(command, &|name| std::env::var(name).ok(), &clock).await?;
+    output.print(out, advice)
+}
+
+/// Asks about policies, as [`run`] does.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_policy(
+    command: policy::Command,
+    out: &mut dyn Write,
+    advice: &mut dyn Write,
+) -> Result<(), Error> {
+    let clock = Clock::system();
+    let output = policy::answer(command, &|name| std::env::var(name).ok(), &clock, out).await?;
     output.print(out, advice)
 }
 

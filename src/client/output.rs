@@ -30,18 +30,15 @@ impl Output {
         })
     }
 
-    /// Returns a table of one object or a list of objects. A field that is missing is an empty cell.
+    /// Returns a table of one object or a list of objects. A field that is missing, or false, is an
+    /// empty cell.
     pub(super) fn table(columns: &[Column], answer: &Value) -> Self {
         let mut table = Table::new();
         table.load_style(NOTHING);
         table.set_header(columns.iter().map(|(title, _)| *title));
         let rows = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);
         for row in rows {
-            table.add_row(
-                columns
-                    .iter()
-                    .map(|(_, field)| printable(row[*field].as_str().unwrap_or_default())),
-            );
+            table.add_row(columns.iter().map(|(_, field)| cell(&row[*field])));
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -83,6 +80,15 @@ impl Output {
             advice.write_all(self.advice.as_bytes())
         };
         print().map_err(Error::Output)
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => printable(text),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) | Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
     }
 }
 

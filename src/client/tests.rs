@@ -2,6 +2,7 @@
 
 mod commands;
 mod failures;
+mod policies;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,12 +11,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use feed::Clock;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::{Command, Error, Output, answer};
+use super::{Command, Error, Output, policy};
+use crate::client::connection::Variables;
 
 /// The caller's token in all these tests.
 const TOKEN: &str = "pstn_callers-own-token";
@@ -40,7 +42,16 @@ struct Asked {
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Any,
+}
+
+/// A command that asks.
+#[derive(Debug, Subcommand)]
+enum Any {
+    #[command(flatten)]
+    Client(Box<Command>),
+    #[command(subcommand)]
+    Policy(Box<policy::Command>),
 }
 
 impl Stub {
@@ -110,7 +121,14 @@ async fn respond(State(stub): State<Stub>, request: Request) -> Response {
     (StatusCode::from_u16(status).expect("a status"), body).into_response()
 }
 
-fn parse(words: &[&str]) -> Result<Command, clap::Error> {
+async fn answer(command: Any, variables: &Variables, clock: &Clock) -> Result<Output, Error> {
+    match command {
+        Any::Client(command) => super::answer(*command, variables, clock).await,
+        Any::Policy(command) => policy::answer(*command, variables, clock, &mut std::io::sink()).await,
+    }
+}
+
+fn parse(words: &[&str]) -> Result<Any, clap::Error> {
     Cli::try_parse_from(["postern"].iter().chain(words)).map(|cli| cli.command)
 }
 

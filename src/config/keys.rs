@@ -47,6 +47,7 @@ const NEEDS_RESTART: &[&str] = &[
     "ops_listen",
     "data",
     "org",
+    "policy_trusted_keys",
     "admin_url",
     "admin_ca_file",
     "gateway_credential_file",
@@ -62,6 +63,9 @@ const NEEDS_RESTART: &[&str] = &[
     "http2",
     "files_watch_interval_ms",
     "access_log",
+    "decision_log",
+    "decision_log_bytes_max",
+    "decision_log_files_max",
 ];
 
 const EDGE: u8 = SERVE | GATEWAY;
@@ -97,6 +101,7 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "ops_listen", value: "ADDRESS", help: "Address for metrics and health", default: Some("127.0.0.1:8082"), commands: GATEWAY },
     Key { name: "data", value: "DIR", help: "Directory for the store and keys; made when only its last part is missing", default: Some("postern-data"), commands: ALL },
     Key { name: "org", value: "ORG", help: "Organisation that is made when the store is empty", default: Some("default"), commands: CONTROL },
+    Key { name: "policy_trusted_keys", value: "KEYS", help: "Keys of those who may sign policies, name=key each, separated by commas; empty: policies need not be signed", default: Some(""), commands: ALL },
     Key { name: "admin_url", value: "URL", help: "The admin service that this gateway follows", default: Some("http://127.0.0.1:8081"), commands: GATEWAY },
     Key { name: "admin_ca_file", value: "FILE", help: "PEM file of certificate authorities for the admin service", default: None, commands: GATEWAY },
     Key { name: "gateway_credential_file", value: "FILE", help: "File with the credential that the admin service made for gateways (its DIR/gateway-credential)", default: None, commands: GATEWAY },
@@ -142,6 +147,10 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "data_age_max_ms", value: "MS", help: "Oldest data that requests are decided on; older: 503", default: Some("900000"), commands: EDGE },
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
+    Key { name: "decision_log", value: "WHERE", help: "Decision log: off, or the path of a file; empty: decisions.log in the directory of data", default: Some(""), commands: EDGE },
+    Key { name: "decision_log_allowed_percent", value: "PERCENT", help: "Share of allowed decisions that are kept; refusals always are", default: Some("0"), commands: EDGE },
+    Key { name: "decision_log_bytes_max", value: "OCTETS", help: "Size at which the decision log is begun anew", default: Some("67108864"), commands: EDGE },
+    Key { name: "decision_log_files_max", value: "N", help: "Files of the decision log that are kept", default: Some("8"), commands: EDGE },
 ];
 
 #[cfg(test)]

@@ -30,13 +30,11 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
         .with("listen", free_or_any(args.listen).to_string())
         .with("admin_listen", "127.0.0.1:0");
     let mut reading = given.read();
-    let plan = Plan {
-        data: directory.0.join("data"),
-        org: ORG.to_owned(),
-        ..Plan::of(&mut reading)
-    };
+    let mut plan = Plan::of(&mut reading);
+    plan.control.data = directory.0.join("data");
+    plan.control.org = ORG.to_owned();
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
-    let token_file = plan.data.join(admin::BOOTSTRAP_TOKEN_FILE);
+    let token_file = plan.control.data.join(admin::BOOTSTRAP_TOKEN_FILE);
     let served = serve::start(plan, Sockets::default(), Registry::default()).await?;
     served.ready().await;
     println!(

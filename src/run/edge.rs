@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
+use gateway::settings::DecisionLog;
 use gateway::tls::{ServerTls, TlsFileError};
 use gateway::upstream::{ClientTls, Config, CredentialError, CredentialSource, Deadlines, OpenError, Secret, Upstream};
 use gateway::{Gateway, Listeners, Reconfiguration, Running, Settings, StartError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::config::{Edge, UpstreamConfig};
+use crate::config::{DecisionFile, Edge, UpstreamConfig};
 use crate::exit::{DATA, Failure, INPUT_OUTPUT, SOFTWARE, UNAVAILABLE, USAGE};
 
 /// Where the admin service is, as a gateway sees it.
@@ -47,9 +48,20 @@ pub(super) async fn start(
         certificate: None,
     };
     let admin = Config::own(admin.url, Secret::new(admin.credential), ADMIN_DEADLINES, tls);
+    let policy_compiler = std::env::current_exe().map_err(|error| Failure::new(SOFTWARE, &error))?;
     let settings = Settings {
         name: edge.name,
         data: data.to_owned(),
+        policy_compiler,
+        policy_keys: edge.policy_keys,
+        decision_log: DecisionLog {
+            file: match edge.decision_file {
+                DecisionFile::Off => None,
+                DecisionFile::InData => Some(data.join(DECISION_LOG)),
+                DecisionFile::At(path) => Some(path),
+            },
+            ..edge.decision_log
+        },
         orchestrator: open_upstream(orchestrator, "upstream").await?,
         admin: open_upstream(admin, "admin_url").await?,
         catalogue: edge.catalogue,
@@ -116,6 +128,12 @@ pub(super) async fn reconfigure(running: &Running, edge: Edge) -> Result<(), Vec
         files_watch_interval: old.files_watch_interval,
         remember_verdicts: old.remember_verdicts,
         access_log: old.access_log,
+        policy_compiler: old.policy_compiler,
+        policy_keys: old.policy_keys,
+        decision_log: DecisionLog {
+            allowed_percent: edge.decision_log.allowed_percent,
+            ..old.decision_log
+        },
         clock: old.clock,
     };
     let new = Reconfiguration {
@@ -132,11 +150,16 @@ pub(super) fn failure(error: StartError) -> Failure {
         StartError::Field(_) => USAGE,
         StartError::Key(_) | StartError::Journal(_) => DATA,
         StartError::Tls(TlsFileError::Unusable { .. }) => DATA,
-        StartError::Log(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => INPUT_OUTPUT,
+        StartError::Log(_) | StartError::DecisionLog(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => {
+            INPUT_OUTPUT
+        }
         StartError::Policies(_) | StartError::Thread(_) | StartError::Tls(TlsFileError::Library(_)) => SOFTWARE,
     };
     Failure::new(code, &error)
 }
+
+/// Name of the decision log in the data directory.
+const DECISION_LOG: &str = "decisions.log";
 
 /// The admin service answers from a local database.
 const ADMIN_DEADLINES: Deadlines = Deadlines {

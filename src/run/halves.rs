@@ -9,6 +9,7 @@ use catalogue::Catalogue;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use super::control::ControlPlan;
 use super::edge::AdminService;
 use super::reload::Reloads;
 use super::serve::{drain, listen};
@@ -32,8 +33,7 @@ pub(super) struct GatewayPlan {
 /// What the control plane needs.
 pub(super) struct AdminPlan {
     listen: SocketAddr,
-    data: PathBuf,
-    org: String,
+    control: ControlPlan,
     drain: Duration,
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), F
     let listener = listen(plan.listen, sockets.named("admin")).await?;
     let address = local(&listener)?;
     let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
-    let admin = Arc::new(control::open(&plan.data, plan.org, Arc::new(shipped)).await?);
+    let admin = Arc::new(control::open(plan.control, Arc::new(shipped)).await?);
     let mut registry = Registry::default();
     reloads.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
@@ -141,8 +141,7 @@ impl AdminPlan {
     pub(super) fn of(reading: &mut Reading) -> Self {
         Self {
             listen: reading.address("admin_listen"),
-            data: PathBuf::from(reading.text("data")),
-            org: reading.org(),
+            control: ControlPlan::of(reading),
             drain: reading.milliseconds("drain_timeout_ms"),
         }
     }

@@ -1,7 +1,6 @@
 //! Gateway and admin service in one process. They speak over the same feed and the same API as two processes would.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use super::control::ControlPlan;
 use super::edge::AdminService;
 use super::http::{self, Serving};
 use super::reload::Reloads;
@@ -24,8 +24,7 @@ use crate::exit::{Failure, UNAVAILABLE, USAGE};
 pub(super) struct Plan {
     pub(super) edge: Edge,
     pub(super) admin_listen: SocketAddr,
-    pub(super) data: PathBuf,
-    pub(super) org: String,
+    pub(super) control: ControlPlan,
     pub(super) drain: Duration,
 }
 
@@ -72,13 +71,14 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
     let listeners = edge::listen(&plan.edge, sockets.named("requests"))?;
-    let admin = Arc::new(control::open(&plan.data, plan.org, Arc::clone(&plan.edge.catalogue)).await?);
+    let data = plan.control.data.clone();
+    let admin = Arc::new(control::open(plan.control, Arc::clone(&plan.edge.catalogue)).await?);
     let service = AdminService {
         url: format!("http://{}", reachable(admin_address)),
         ca_file: None,
-        credential: super::secret_file(&plan.data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
+        credential: super::secret_file(&data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
     };
-    let running = edge::start(plan.edge, &plan.data, service, listeners).await?;
+    let running = edge::start(plan.edge, &data, service, listeners).await?;
     running.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
     let routes = ops::routes(Some(Arc::clone(&running)), registry);
@@ -113,8 +113,7 @@ impl Plan {
         Self {
             edge: reading.edge(),
             admin_listen: reading.address("admin_listen"),
-            data: PathBuf::from(reading.text("data")),
-            org: reading.org(),
+            control: ControlPlan::of(reading),
             drain: reading.milliseconds("drain_timeout_ms"),
         }
     }

@@ -3,6 +3,8 @@
 mod durability;
 mod effects;
 mod feed;
+mod policies;
+mod policy_model;
 mod revocation;
 mod roles;
 mod secrets;

@@ -1,13 +1,15 @@
 //! What tests of the whole system are made of.
 //!
 //! # Layout
-//! - [`process`]: a process, what it printed and how it ended.
+//! - [`process`]: a process, what it printed and how it ended; [`terminal`]: somebody who asks with the binary's commands.
 //! - [`postern`]: `postern serve` and the halves, ready to be asked.
 //! - [`caller`]: service users and tokens, made through the API.
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
+//! - [`components`]: policies to publish, and what is done with them through the API.
 //! - [`grpc`]: a service of gRPC and its callers.
+//! - [`policies`]: policies of many versions.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
@@ -16,18 +18,21 @@
 
 pub(crate) mod caller;
 pub(crate) mod client;
+pub(crate) mod components;
 pub(crate) mod grpc;
 pub(crate) mod held;
 pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod metrics;
+pub(crate) mod policies;
 pub(crate) mod postern;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod refusal;
 pub(crate) mod sandbox;
 pub(crate) mod secure;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 33] = [
+pub(crate) const REFUSALS: [(&str, u16); 34] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -16,6 +16,7 @@ pub(crate) const REFUSALS: [(&str, u16); 33] = [
     ("token-expired", 401),
     ("certificate-mismatch", 401),
     ("not-allowed", 403),
+    ("guard-denied", 403),
     ("operation-unknown", 404),
     ("environment-unknown", 404),
     ("method-not-allowed", 405),

@@ -3,47 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Ended, Process, postern};
-
-/// Somebody at a terminal.
-struct Terminal {
-    url: String,
-    token: String,
-}
-
-impl Terminal {
-    fn of_administrator(postern: &Postern) -> Self {
-        Self {
-            url: format!("http://{}", postern.address),
-            token: postern.administrator().token.expect("it has one"),
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        let mut command = postern(arguments);
-        command.env("POSTERN_URL", &self.url).env("POSTERN_TOKEN", &self.token);
-        Process::spawn(command).ended()
-    }
-
-    /// Runs a command that is to succeed, and checks that it prints no token.
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
-        assert!(
-            ![&ended.stdout, &ended.stderr].iter().any(|text| text.contains("pstn_")),
-            "{}",
-            ended.stdout
-        );
-        ended.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        let printed = self.done(&[arguments, &["--json"]].concat());
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
-    }
-}
+use crate::harness::process::{Process, postern, run};
+use crate::harness::terminal::Terminal;
 
 #[test]
 fn a_service_user_is_made_listed_shown_changed_and_deleted() {
@@ -174,4 +135,59 @@ fn postern_without_token(url: &str) -> std::process::Command {
     let mut command = postern(["user", "list"]);
     command.env("POSTERN_URL", url);
     command
+}
+
+#[test]
+fn the_help_of_policies_names_every_command_and_each_says_how_it_is_used() {
+    let help = run(["policy", "--help"]);
+    assert_eq!(help.code, Some(0), "{}", help.stderr);
+    for command in [
+        "publish",
+        "push",
+        "pull",
+        "list",
+        "inspect",
+        "shadow",
+        "promote",
+        "rollback",
+        "remove",
+        "attach",
+        "guards",
+        "detach",
+        "settings",
+        "fallback",
+        "access",
+        "diff",
+        "explain",
+        "decisions",
+        "record",
+        "components",
+    ] {
+        let listed = help
+            .stdout
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some(command));
+        assert!(listed, "{command}: {}", help.stdout);
+        let own = run(["policy", command, "--help"]);
+        let example = format!("postern policy {command}");
+        assert!(
+            own.code == Some(0) && own.stdout.contains(&example),
+            "{command}: {}",
+            own.stdout
+        );
+    }
+}
+
+#[test]
+fn a_command_about_policies_that_cannot_ask_says_why_with_a_code() {
+    let no_token = run(["policy", "list", "--org", "acme"]);
+    assert_eq!(no_token.code, Some(64));
+    assert!(no_token.stderr.contains("POSTERN_TOKEN"), "{}", no_token.stderr);
+    let nobody = Terminal {
+        url: "http://127.0.0.1:9".to_owned(),
+        token: "any".to_owned(),
+    };
+    assert_eq!(nobody.run(&["policy", "list", "--org", "acme"]).code, Some(69));
+    assert_eq!(nobody.run(&["policy", "publish", "no-such-file.wasm"]).code, Some(74));
+    assert_eq!(nobody.run(&["policy", "shadow", "freeze"]).code, Some(64));
 }

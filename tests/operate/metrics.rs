@@ -96,11 +96,21 @@ fn every_label_is_from_a_closed_set() {
                 "fault" => engine::Fault::ALL.iter().any(|fault| fault.name() == value),
                 "gateway" => value == "edge-1",
                 "endpoint" => value == upstream.address.to_string(),
-                "state" => ["idle", "used"].contains(&value.as_str()),
+                "state" => ["idle", "used", "there", "coming", "failing"].contains(&value.as_str()),
                 "result" => {
-                    let results = ["succeeded", "failed", "over-budget", "replaced", "applied", "refused"];
+                    let results = [
+                        "succeeded",
+                        "failed",
+                        "over-budget",
+                        "replaced",
+                        "applied",
+                        "refused",
+                        "ok",
+                    ];
                     results.contains(&value.as_str())
                 }
+                "policy" => false,
+                "at" => ["queue", "file", "admin"].contains(&value.as_str()),
                 "cause" => ["all-full", "source-full", "bad-proxy-header", "timeout"].contains(&value.as_str()),
                 "frames" => ["reset", "control", "continuation", "window", "other"].contains(&value.as_str()),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),

@@ -22,6 +22,19 @@ const COLUMNS: [&str; 15] = [
 
 const ABSENT_GROUP: &str = "g-00000000-0000-4000-8000-000000000000";
 
+/// Version of the built-in roles.
+const BUILT_IN_VERSION: &str = "1.1.0";
+
+/// Operations about what somebody has to publish, attach or report first. That they are served is shown where that is
+/// done: `admin/tests/control_plane`.
+const ABOUT_THE_ABSENT: [&str; 5] = [
+    "getPolicyShadow",
+    "getGuard",
+    "updateGuard",
+    "detachGuard",
+    "getDecision",
+];
+
 fn catalogue() -> Catalogue {
     Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is good")
 }
@@ -76,6 +89,8 @@ fn request(operation: &Operation, user: &str) -> Request {
         "{userId}" => user,
         "{envTypeId}" | "{envType}" => "development",
         "{groupId}" => ABSENT_GROUP,
+        "{policyId}" => "viewer",
+        "{versionId}" => BUILT_IN_VERSION,
         parameter if parameter.starts_with('{') => "a1",
         literal => literal,
     });
@@ -227,7 +242,7 @@ fn every_operation_is_refused_without_a_token() {
     let administrator = postern.administrator();
     let somebody = administrator.with_org_role("member");
     let catalogue = catalogue();
-    assert!(catalogue.operations().len() >= 221, "{}", catalogue.operations().len());
+    assert!(catalogue.operations().len() >= 237, "{}", catalogue.operations().len());
     for operation in catalogue.operations() {
         let answer = postern.anybody().send(request(operation, &somebody.id));
         assert_eq!(
@@ -250,7 +265,7 @@ fn every_operation_of_the_admin_service_is_served() {
         .iter()
         .filter(|o| o.server == Server::Admin)
         .collect();
-    assert!(own.len() >= 27, "{}", own.len());
+    assert!(own.len() >= 43, "{}", own.len());
     let group = json!({"group_id": "team", "idp_id": "default", "role": "member"});
     let group = administrator.post("/orgs/acme/groups", group).ok(200);
     let group = group["id"].as_str().expect("it has an id");
@@ -268,9 +283,10 @@ fn every_operation_of_the_admin_service_is_served() {
             request(operation, &user)
         };
         let answer = administrator.send(request);
-        // Everything named in the path is there: only a route that was forgotten would be 404 or 405.
+        // Everything named in the path is there, but for those: only a route that was forgotten would be 404 or 405.
+        let absent = answer.status == 404 && ABOUT_THE_ABSENT.contains(&&*operation.id);
         assert!(
-            matches!(answer.status, 200 | 204 | 400),
+            absent || matches!(answer.status, 200 | 204 | 400),
             "{}: {}",
             operation.id,
             answer.shown()

@@ -7,6 +7,7 @@
 //! - [`record`]: what a frame carries: subjects with their roles, tokens.
 //! - [`policy`]: policies and guards, as records; which component is in force.
 //! - [`decision`]: a decision with all that it was made of.
+//! - [`shadow`]: what came of watching a version beside the active one.
 //! - [`scope`]: the objects on which roles are held.
 //! - [`token`]: the secrets: their format, and the digest that is all anyone keeps.
 //! - [`thumbprint`]: the client certificates that tokens can be bound to.
@@ -18,6 +19,7 @@ pub mod frame;
 pub mod policy;
 pub mod record;
 pub mod scope;
+pub mod shadow;
 pub mod thumbprint;
 pub mod token;
 
@@ -27,5 +29,6 @@ pub use frame::{Acknowledgement, Creator, EffectReport, Frame, Identity, ObjectE
 pub use policy::{Guard, GuardScope, Policy, PolicyDigest, PolicyKind, PolicyVersion};
 pub use record::{Record, RoleBinding, Subject, SubjectKind, Token};
 pub use scope::Scope;
+pub use shadow::{ShadowFlip, ShadowReport};
 pub use thumbprint::Thumbprint;
 pub use token::{Digest, Secret};

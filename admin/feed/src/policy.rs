@@ -130,6 +130,11 @@ impl PolicyDigest {
         Self(Sha256::digest(component).into())
     }
 
+    /// Returns the digest that has these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the digest's bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -3,6 +3,7 @@
 use catalogue::segment::is_identifier;
 use chrono::{NaiveDate, NaiveDateTime};
 use feed::Thumbprint;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -22,6 +23,13 @@ pub(super) fn required(name: &'static str, value: Option<String>) -> Result<Stri
         name,
         rule: "must be given",
     })
+}
+
+/// Reads a member that may be `null`, apart from one that is absent.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    member: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(member).map(Some)
 }
 
 /// Checks a name that people give: 1 to 100 printable characters of any script, not only spaces.
@@ -56,6 +64,19 @@ pub(super) fn check_token_id(value: &str) -> Result<(), ApiError> {
     let addressable = !value.contains(['/', '%', '\\']) && !matches!(value, "." | "..");
     let valid = addressable && printable(value, NAME_CHARS_MAX);
     holds(valid, "id", "1 to 100 printable characters, none of / % \\")
+}
+
+/// Checks the id of a guard, which has the form of a policy's name.
+pub(super) fn check_guard_id(value: &str) -> Result<(), ApiError> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let valid = (1..=GUARD_ID_BYTES_MAX).contains(&value.len())
+        && value.as_bytes()[0].is_ascii_alphabetic()
+        && value.bytes().all(inner);
+    holds(
+        valid,
+        "id",
+        "a letter followed by letters, digits and hyphens, 60 at most",
+    )
 }
 
 /// Checks the id of an identity provider.
@@ -95,6 +116,9 @@ pub(super) fn timestamp(unix_ms: i64) -> String {
 
 /// Longest name or token id, in characters (design: tokens).
 const NAME_CHARS_MAX: usize = 100;
+
+/// Longest id of a guard: a policy's name with a number behind it.
+const GUARD_ID_BYTES_MAX: usize = 60;
 
 const DESCRIPTION_CHARS_MAX: usize = 1000;
 

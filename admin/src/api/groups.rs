@@ -38,7 +38,7 @@ pub(super) async fn create(
     fields::check_name("group_id", &name)?;
     fields::check_idp_id(&idp_id)?;
     let scope = Scope::org(&org);
-    rules::check_bindable(&api.roles, &role, &scope, SubjectKind::Group)?;
+    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, SubjectKind::Group).await?;
     rules::check_may_give(&writing.caller, &role)?;
     if writing.change.view.group_exists(&org, &idp_id, &name).await? {
         return Err(ApiError::GroupTaken);

@@ -32,7 +32,7 @@ pub(super) async fn create(
     let email = fields::required("email", fields::email(body.email)?)?;
     let role = fields::required("role", body.role)?;
     let scope = Scope::org(&org);
-    rules::check_bindable(&api.roles, &role, &scope, SubjectKind::Member)?;
+    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, SubjectKind::Member).await?;
     rules::check_may_give(&writing.caller, &role)?;
     let id = api.random.uuid().map_err(ApiError::internal)?.to_string();
     if writing.change.view.email_is_taken(&org, &email, &id).await? {

@@ -1,4 +1,4 @@
-//! The API: users, roles, tokens, groups and invitations, as clients of the orchestrator know them.
+//! The API: users, roles, tokens, groups and invitations, as clients of the orchestrator know them; policies and guards.
 //!
 //! A request comes here after a gateway has decided that the caller's roles allow it. Each handler opens a [`Reading`]
 //! or a [`Writing`], which proves that the caller belongs to the organisation, checks the rules that only the store's
@@ -6,28 +6,43 @@
 //!
 //! # Layout
 //! - [`users`], [`roles`], [`tokens`], [`current_user`], [`groups`], [`invitations`], [`permissions`]: the routes.
+//! - [`policies`], [`publish`], [`promote`], [`policy_removal`], [`guards`]: the routes of policies.
+//! - [`decisions`], [`access`], [`explanations`]: what was decided, what would be, and why.
+//! - [`matrix`]: asking the policies on behalf of a subject.
 //! - [`rules`]: who may change whom.
 //! - [`fields`]: what values may be.
-//! - [`answers`]: what is answered.
+//! - [`answers`], [`policy_answers`]: what is answered.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use feed::{Clock, Scope, SubjectKind};
 
 use crate::error::ApiError;
+use crate::evaluator::Evaluator;
 use crate::identity::Caller;
 use crate::random::Random;
 use crate::roles::RoleCatalogue;
+use crate::store::decisions::Decisions;
 use crate::store::{Actor, Change, Store, Subject, View};
 
+mod access;
 mod answers;
 mod current_user;
+mod decisions;
+mod explanations;
 mod fields;
 mod groups;
+mod guards;
 mod invitations;
-pub(crate) mod permissions;
+mod matrix;
+mod permissions;
+pub(crate) mod policies;
+mod policy_answers;
+mod policy_removal;
+mod promote;
+mod publish;
 mod roles;
 mod rules;
 mod tokens;
@@ -40,7 +55,8 @@ pub(crate) struct Api {
     pub clock: Clock,
     pub random: Random,
     pub roles: Arc<RoleCatalogue>,
-    pub permissions: Arc<permissions::Permissions>,
+    pub evaluator: Arc<Evaluator>,
+    pub decisions: Arc<Decisions>,
 }
 
 /// A caller who may look at one organisation, and what is there.
@@ -65,12 +81,13 @@ pub(crate) fn routes(api: Api) -> Router {
         )
         .route("/orgs/{org}/users/{user}/groups", get(groups::of_user))
         .route("/orgs/{org}/users/{user}/perms", get(permissions::read))
-        .route("/orgs/{org}/groups", axum::routing::post(groups::create))
+        .route("/orgs/{org}/groups", post(groups::create))
         .route("/orgs/{org}/groups/{group}/users", get(groups::users))
         .route(
             "/orgs/{org}/invitations",
             get(invitations::list).post(invitations::create),
         )
+        .merge(policy_routes())
         .route("/users/{user}/tokens", get(tokens::list).post(tokens::create))
         .route("/users/{user}/tokens/{token}", get(tokens::read).delete(tokens::delete))
         .route("/current-user", get(current_user::read).patch(current_user::update))
@@ -80,6 +97,31 @@ pub(crate) fn routes(api: Api) -> Router {
             roles::Place::EnvType,
         ))
         .with_state(api)
+}
+
+fn policy_routes() -> Router<Api> {
+    Router::new()
+        .route("/orgs/{org}/policies", get(policies::list).post(publish::publish))
+        .route(
+            "/orgs/{org}/policies/{policy}",
+            get(policies::read)
+                .patch(promote::update)
+                .delete(policy_removal::delete),
+        )
+        .route(
+            "/orgs/{org}/policies/{policy}/versions/{version}/component",
+            get(policies::component),
+        )
+        .route("/orgs/{org}/policies/{policy}/shadow", get(policies::shadow))
+        .route("/orgs/{org}/guards", get(guards::list).post(guards::attach))
+        .route(
+            "/orgs/{org}/guards/{guard}",
+            get(guards::read).patch(guards::update).delete(guards::detach),
+        )
+        .route("/orgs/{org}/decisions", get(decisions::list))
+        .route("/orgs/{org}/decisions/{decision}", get(decisions::read))
+        .route("/orgs/{org}/users/{user}/access", get(access::read))
+        .route("/orgs/{org}/explanations", post(explanations::create))
 }
 
 impl Api {

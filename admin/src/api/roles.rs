@@ -71,7 +71,7 @@ async fn create(
         .subject(&id, &scope)
         .await?
         .ok_or(ApiError::NotFound)?;
-    rules::check_bindable(&api.roles, &role, &scope, subject.kind)?;
+    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, subject.kind).await?;
     writing.give(place.operations().create, subject, &scope, role).await
 }
 
@@ -98,7 +98,7 @@ async fn update(
     let scope = place.scope(&org, &object)?;
     let subject = writing.holder(&user, &scope).await?;
     let role = body.required()?;
-    rules::check_bindable(&api.roles, &role, &scope, subject.kind)?;
+    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, subject.kind).await?;
     writing.give(place.operations().update, subject, &scope, role).await
 }
 

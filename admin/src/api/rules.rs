@@ -1,11 +1,12 @@
 //! Rules: who may change whom. They look at the store's own rows, inside the transaction that they guard.
 
-use feed::{Scope, SubjectKind};
+use feed::{PolicyKind, Scope, SubjectKind};
 
 use super::Writing;
 use crate::error::ApiError;
+use crate::manifest::Manifest;
 use crate::roles::{ADMINISTRATOR, RoleCatalogue, dominates};
-use crate::store::Subject;
+use crate::store::{Subject, View};
 
 /// Nobody changes, removes or speaks for a subject whose org role gives more than their own.
 pub(super) fn check_not_above(caller: &Subject, subject: &Subject) -> Result<(), ApiError> {
@@ -17,18 +18,23 @@ pub(super) fn check_may_give(caller: &Subject, role: &str) -> Result<(), ApiErro
     check_dominated(caller, Some(role))
 }
 
-/// A role must exist, and fit the scope and the subject.
-pub(super) fn check_bindable(
+/// A role must exist, and fit the scope and the subject: a built-in one, or one that the organisation has published.
+pub(super) async fn check_bindable(
+    view: &mut View,
     roles: &RoleCatalogue,
     role: &str,
     scope: &Scope,
     kind: SubjectKind,
 ) -> Result<(), ApiError> {
-    if roles.admits(role, scope, kind) {
-        Ok(())
-    } else {
-        Err(ApiError::UnknownRole)
+    if roles.contains(role) {
+        let admitted = roles.admits(role, scope, kind);
+        return admitted.then_some(()).ok_or(ApiError::UnknownRole);
     }
+    let policy = view.policy(scope.organisation(), role).await?;
+    let policy = policy.filter(|policy| policy.kind == PolicyKind::Role);
+    let manifest = Manifest::read(policy.ok_or(ApiError::UnknownRole)?.active()?)?;
+    let admitted = manifest.admits(scope, kind);
+    admitted.then_some(()).ok_or(ApiError::UnknownRole)
 }
 
 impl Writing {

@@ -48,7 +48,14 @@ pub(super) async fn create(
     fields::check_name("name", &name)?;
     let email = fields::email(body.email)?;
     let scope = Scope::org(&org);
-    rules::check_bindable(&api.roles, &role, &scope, SubjectKind::ServiceUser)?;
+    rules::check_bindable(
+        &mut writing.change.view,
+        &api.roles,
+        &role,
+        &scope,
+        SubjectKind::ServiceUser,
+    )
+    .await?;
     rules::check_may_give(&writing.caller, &role)?;
     let id = format!("s-{}", api.random.uuid().map_err(ApiError::internal)?);
     let new = NewSubject {
@@ -109,7 +116,7 @@ pub(super) async fn update(
     let before = writing.subject(&user).await?;
     let role = body.required()?;
     let scope = Scope::org(&org);
-    rules::check_bindable(&api.roles, &role, &scope, before.kind)?;
+    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, before.kind).await?;
     rules::check_not_above(&writing.caller, &before)?;
     rules::check_may_give(&writing.caller, &role)?;
     if before.role.as_deref() != Some(&role) {

@@ -1,4 +1,5 @@
-//! What gateways ask and report: `GET /feed`, `POST /feed/ack`, `POST /effects`.
+//! What gateways ask and report: `GET /feed`, `POST /feed/ack`, `POST /effects`, `GET /policies/{digest}`,
+//! `POST /decisions`, `POST /shadow`.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,15 +23,18 @@ use crate::error::ApiError;
 use crate::gateways::Gateways;
 use crate::roles::RoleCatalogue;
 use crate::store::Store;
+use crate::store::decisions::Decisions;
 use stream::{Position, Teller};
 
 mod effects;
+mod policies;
 mod stream;
 
 /// What the feed's handlers need.
 #[derive(Debug, Clone)]
 pub(crate) struct FeedApi {
     pub store: Arc<Store>,
+    pub decisions: Arc<Decisions>,
     pub clock: Clock,
     pub roles: Arc<RoleCatalogue>,
     pub gateways: Arc<Gateways>,
@@ -47,6 +51,9 @@ pub(crate) fn routes(api: FeedApi) -> Router {
         .route("/feed", get(follow))
         .route("/feed/ack", post(acknowledge))
         .route("/effects", post(apply_effect))
+        .route("/policies/{digest}", get(policies::component))
+        .route("/decisions", post(policies::decisions))
+        .route("/shadow", post(policies::shadow))
         .with_state(api)
 }
 

@@ -9,6 +9,9 @@
 //! - [`changes`]: the transaction of a change, and the change log.
 //! - [`audit`]: who changed what.
 //! - [`subjects`], [`bindings`], [`tokens`], [`effects`]: the tables.
+//! - [`policies`], [`guards`], [`shadows`]: the tables of policies.
+//! - [`history`]: what a subject and the policies were at an older revision.
+//! - [`decisions`]: the decisions of gateways, in a database of their own.
 //! - [`snapshot`]: the state as lines of the feed.
 
 use std::sync::Arc;
@@ -21,14 +24,20 @@ use tokio::sync::watch;
 pub(crate) mod audit;
 pub(crate) mod bindings;
 pub(crate) mod changes;
+pub(crate) mod decisions;
 pub(crate) mod effects;
+pub(crate) mod guards;
+pub(crate) mod history;
 pub(crate) mod open;
+pub(crate) mod policies;
+pub(crate) mod shadows;
 pub(crate) mod snapshot;
 pub(crate) mod subjects;
 pub(crate) mod tokens;
 
 pub(crate) use audit::{Actor, AuditEntry};
 pub(crate) use changes::Change;
+pub(crate) use policies::{StoredPolicy, StoredShadow, StoredVersion};
 pub(crate) use subjects::{Invite, NewSubject, Subject};
 pub(crate) use tokens::{NewToken, Token};
 

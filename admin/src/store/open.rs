@@ -68,6 +68,7 @@ fn migrations() -> Migrator {
             "token certificates",
             include_str!("../../migrations/0002_token_certificates.sql"),
         ),
+        ("policies", include_str!("../../migrations/0003_policies.sql")),
     ];
     let migration = |(index, (name, sql)): (usize, (&'static str, &'static str))| {
         let version = i64::try_from(index + 1).unwrap_or(i64::MAX);

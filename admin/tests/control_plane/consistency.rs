@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use feed::{Digest, Record, Subject, Token};
+use feed::{Digest, Guard, Policy, Record, Subject, Token};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -56,11 +56,16 @@ async fn check(steps: &[Step]) {
             "{table}"
         );
     }
+    assert_told_alike(&plane).await;
+}
+
+/// Checks that a gateway which has followed every change knows what one that begins now is told.
+pub(crate) async fn assert_told_alike(plane: &Plane) {
     let (revision, records) = plane.feed("").await.snapshot().await;
     assert_eq!(revision, plane.admin.revision());
     let mut told = State::default();
     records.into_iter().for_each(|record| told.apply(record));
-    assert_eq!(replayed(&plane).await, told);
+    assert_eq!(replayed(plane).await, told);
 }
 
 /// What a gateway knows.
@@ -68,6 +73,8 @@ async fn check(steps: &[Step]) {
 struct State {
     subjects: BTreeMap<String, Subject>,
     tokens: BTreeMap<Digest, Token>,
+    policies: BTreeMap<String, Policy>,
+    guards: BTreeMap<String, Guard>,
 }
 
 impl State {
@@ -91,6 +98,19 @@ impl State {
             Record::TokenRemoved { digest } => {
                 self.tokens.remove(&digest).expect("it was there");
             }
+            Record::Policy(policy) => drop(self.policies.insert(policy.name.clone(), *policy)),
+            Record::PolicyRemoved { name, .. } => {
+                self.policies.remove(&name).expect("it was there");
+                let attached = self.guards.values().any(|guard| guard.policy == name);
+                assert!(!attached, "guards left behind");
+                let mut held = self.subjects.values().flat_map(|subject| &subject.roles);
+                assert!(held.all(|held| held.role != name), "role bindings left behind");
+            }
+            Record::Guard(guard) => {
+                assert!(self.policies.contains_key(&guard.policy), "a guard before its policy");
+                self.guards.insert(guard.id.clone(), guard);
+            }
+            Record::GuardRemoved { id, .. } => drop(self.guards.remove(&id).expect("it was there")),
         }
     }
 }

@@ -22,7 +22,12 @@ async fn a_gateway_that_knows_nothing_gets_a_snapshot_and_then_each_change() {
                 subjects += 1;
             }
             Record::Token(token) => tokens.push((token.subject, token.id)),
-            Record::SubjectRemoved { .. } | Record::TokenRemoved { .. } => panic!("a removal in a snapshot"),
+            Record::SubjectRemoved { .. }
+            | Record::TokenRemoved { .. }
+            | Record::Policy(_)
+            | Record::PolicyRemoved { .. }
+            | Record::Guard(_)
+            | Record::GuardRemoved { .. } => panic!("neither was anything removed nor any policy published"),
         }
     }
     assert_eq!(subjects, 2);
@@ -189,7 +194,12 @@ async fn a_snapshot_of_many_records_holds_each_once() {
                 }
                 assert!(tokens.insert(token.digest));
             }
-            Record::SubjectRemoved { .. } | Record::TokenRemoved { .. } => panic!("a removal in a snapshot"),
+            Record::SubjectRemoved { .. }
+            | Record::TokenRemoved { .. }
+            | Record::Policy(_)
+            | Record::PolicyRemoved { .. }
+            | Record::Guard(_)
+            | Record::GuardRemoved { .. } => panic!("neither was anything removed nor any policy published"),
         }
     }
     assert_eq!((subjects.len(), tokens.len()), (2501, 2501));

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use admin::{Admin, OpenError, Random, RoleCatalogue, RoleDescription, ScopeKind, Settings};
+use admin::{Admin, OpenError, Random, Settings};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use catalogue::Catalogue;
 use feed::{Acknowledgement, Clock, Identity, Scope, SubjectKind};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -57,9 +59,9 @@ pub(crate) fn settings(data: &Path, clock: &Clock) -> Settings {
         org: Some(ORG.to_owned()),
         clock: clock.clone(),
         random: Random::system(),
-        roles: built_in_roles(),
         catalogue: Arc::new(Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is valid")),
-        decide: Arc::new(crate::permissions::decide),
+        compiler: crate::components::compiler(),
+        trusted_keys: engine::signature::TrustedKeys::default(),
     }
 }
 
@@ -70,8 +72,14 @@ impl Plane {
     }
 
     pub(crate) async fn start_in(directory: tempfile::TempDir) -> Result<Self, OpenError> {
-        let clock = Clock::manual(START_MS);
-        let admin = admin::open(settings(directory.path(), &clock)).await?;
+        let settings = settings(directory.path(), &Clock::manual(START_MS));
+        Self::start_with(directory, settings).await
+    }
+
+    /// Starts in a directory with other settings than [`settings`] has.
+    pub(crate) async fn start_with(directory: tempfile::TempDir, settings: Settings) -> Result<Self, OpenError> {
+        let clock = settings.clock.clone();
+        let admin = admin::open(settings).await?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let authority = listener.local_addr().expect("an address").to_string();
         let router = admin.router();
@@ -261,6 +269,43 @@ impl Plane {
         }
     }
 
+    /// Publishes a component as the administrator.
+    pub(crate) async fn publish(&self, component: &[u8]) -> Answer {
+        let body = json!({"component": STANDARD.encode(component)});
+        self.send(&self.root, "POST", &format!("/orgs/{ORG}/policies"), body)
+            .await
+    }
+
+    /// Returns a policy as the administrator sees it.
+    pub(crate) async fn policy(&self, name: &str) -> Value {
+        let answer = self
+            .ask(&self.root, "GET", &format!("/orgs/{ORG}/policies/{name}"))
+            .await;
+        answer.assert_ok();
+        answer.body
+    }
+
+    /// Changes a policy as the administrator.
+    pub(crate) async fn change_policy(&self, name: &str, body: Value) -> Answer {
+        self.send(&self.root, "PATCH", &format!("/orgs/{ORG}/policies/{name}"), body)
+            .await
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Asks for octets as a caller, or as a gateway.
+    pub(crate) async fn octets(&self, who: Option<&Who>, path: &str) -> (StatusCode, HeaderMap, Bytes) {
+        let credential = format!("Bearer {}", self.credential);
+        let identity = who.map(|who| self.signer.sign(&self.identity(who)));
+        let mut fields = vec![("authorization", credential.as_str())];
+        fields.extend(identity.iter().map(|jwt| (feed::frame::IDENTITY_FIELD, jwt.as_str())));
+        let (head, body) = self.open("GET", path, String::new(), &fields).await.into_parts();
+        let octets = body.collect().await.expect("a body").to_bytes();
+        (head.status, head.headers, octets)
+    }
+
     pub(crate) async fn database(&self) -> SqliteConnection {
         database(self.directory.path()).await
     }
@@ -335,26 +380,4 @@ pub(crate) fn assert_timestamp(value: &Value) {
 
 pub(crate) fn app(name: &str) -> Scope {
     Scope::app(ORG, name)
-}
-
-fn built_in_roles() -> RoleCatalogue {
-    use ScopeKind::{App, EnvType, Org};
-    use SubjectKind::{Group, Member, ServiceUser};
-    let everybody = vec![ServiceUser, Member, Group];
-    let role = |name: &str, scope, subject_kinds| RoleDescription {
-        name: name.to_owned(),
-        scopes: vec![scope],
-        subject_kinds,
-    };
-    RoleCatalogue::new(vec![
-        role("administrator", Org, everybody.clone()),
-        role("manager", Org, everybody.clone()),
-        role("member", Org, everybody.clone()),
-        role("artefactContributor", Org, vec![ServiceUser]),
-        role("orgViewer", Org, everybody.clone()),
-        role("viewer", App, everybody.clone()),
-        role("developer", App, everybody.clone()),
-        role("owner", App, everybody.clone()),
-        role("deployer", EnvType, everybody),
-    ])
 }

@@ -1,16 +1,23 @@
 //! The control plane from outside: real sockets, a real database, a clock that is moved by hand.
 
+mod access;
 mod bootstrap;
+mod components;
 mod consistency;
 mod current_user;
+mod decisions;
 mod effects;
 mod feed_stream;
 mod foreign;
 mod gateway;
 mod groups_and_invitations;
+mod guards;
 mod harness;
 mod opening;
 mod permissions;
+mod policies;
+mod promotion;
+mod publishing;
 mod rights;
 mod roles;
 mod terraform;

@@ -149,7 +149,11 @@ async fn the_certificate_that_a_token_is_bound_to_is_listed_audited_and_told_to_
             feed::Record::Token(_)
             | feed::Record::Subject(_)
             | feed::Record::SubjectRemoved { .. }
-            | feed::Record::TokenRemoved { .. } => None,
+            | feed::Record::TokenRemoved { .. }
+            | feed::Record::Policy(_)
+            | feed::Record::PolicyRemoved { .. }
+            | feed::Record::Guard(_)
+            | feed::Record::GuardRemoved { .. } => None,
         });
         assert_eq!(bound.map(|bound| bound.to_string()).as_deref(), Some(CERTIFICATE));
     }

@@ -12,3 +12,16 @@ pub const COMPONENTS: [&[u8]; 9] = [
     include_bytes!("../../builtin/owner.wasm"),
     include_bytes!("../../builtin/deployer.wasm"),
 ];
+
+/// Names of these roles, in that order. No other policy may have one of them.
+pub const NAMES: [&str; 9] = [
+    "administrator",
+    "manager",
+    "artefactContributor",
+    "member",
+    "orgViewer",
+    "viewer",
+    "developer",
+    "owner",
+    "deployer",
+];

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use wasmparser::{ComponentExternName, Parser, Payload};
-
-use crate::load::{self, LoadError};
-use crate::Limits;
+use crate::anatomy::Anatomy;
+use crate::engine::TABLES_SMALL_MAX;
+use crate::{Limits, LoadError};
 
 /// How much a policy may use, and what may stand around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,17 +40,44 @@ impl fmt::Display for Class {
     }
 }
 
-/// Returns the class of a component: small when it fits what small ones may have, else script.
+/// Returns the class of a component: small when it fits what small ones may have and imports no WASI, else script.
 ///
 /// # Errors
-/// When it is not a component, or fits neither.
+/// When it is not a component, or too large for either.
 pub fn classify(component: &[u8]) -> Result<Class, LoadError> {
-    load::check_sizes(&Limits::script(), component)?;
-    let fits_small = load::check_sizes(&Limits::small(), component).is_ok() && !imports_wasi(component);
-    Ok(if fits_small { Class::Small } else { Class::Script })
+    check_size(&Limits::script(), component)?;
+    let anatomy = Anatomy::of(component)?;
+    let small = Limits::small();
+    let fits = component.len() <= small.component_bytes_max
+        && anatomy.function_bytes_max <= small.function_bytes_max
+        && anatomy.memories <= 1
+        && anatomy.memory_bytes <= small.memory_bytes_max as u64
+        && anatomy.tables <= TABLES_SMALL_MAX
+        && anatomy.table_elements_max <= small.table_elements_max as u64
+        && anatomy.core_instances <= small.core_instances_max
+        && !anatomy.imports_wasi;
+    Ok(if fits { Class::Small } else { Class::Script })
 }
 
-fn imports_wasi(component: &[u8]) -> bool {
-    let _ = (component, Parser::new(0), None::<ComponentExternName<'_>>, None::<Payload<'_>>);
-    false
+/// Checks what may be compiled at all under these limits.
+pub(crate) fn check_sizes(limits: &Limits, component: &[u8]) -> Result<(), LoadError> {
+    check_size(limits, component)?;
+    let anatomy = Anatomy::of(component)?;
+    if anatomy.function_bytes_max > limits.function_bytes_max {
+        return Err(LoadError::FunctionTooLarge {
+            bytes: anatomy.function_bytes_max,
+            most: limits.function_bytes_max,
+        });
+    }
+    Ok(())
+}
+
+fn check_size(limits: &Limits, component: &[u8]) -> Result<(), LoadError> {
+    if component.len() > limits.component_bytes_max {
+        return Err(LoadError::TooLarge {
+            bytes: component.len(),
+            most: limits.component_bytes_max,
+        });
+    }
+    Ok(())
 }

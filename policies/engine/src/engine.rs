@@ -4,13 +4,14 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use wasmtime::component::Component;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
 };
 
 use crate::evaluation::Bounds;
 use crate::ticker::Ticker;
-use crate::{Class, Limits, LoadError, Policy, load};
+use crate::{Class, Limits, LoadError, Policy, Precompiled, load};
 
 /// Compiles and vets policies. Each worker thread has one of its own: engines share nothing that threads would queue for.
 ///
@@ -62,6 +63,17 @@ impl Engine {
         load::policy(self, component)
     }
 
+    /// Makes a policy of what a [`crate::Compiler`] made of a component of this engine's class: checks its world, asks it
+    /// once to describe itself, and checks its manifest.
+    ///
+    /// Takes some 50 µs for a small policy.
+    ///
+    /// # Errors
+    /// When the component breaks any rule, or is of another class.
+    pub fn load_precompiled(&self, precompiled: &Precompiled) -> Result<Policy, LoadError> {
+        load::precompiled(self, precompiled)
+    }
+
     /// Returns the class of the policies that it runs.
     pub fn class(&self) -> Class {
         self.limits().class
@@ -73,6 +85,18 @@ impl Engine {
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    /// Makes a component of what [`precompile`] made of it.
+    #[expect(
+        unsafe_code,
+        reason = "there is no other way to take what another process has compiled"
+    )]
+    pub(crate) fn deserialize(&self, artefact: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the bytes must come from this version of wasmtime, unchanged. Only `Compiler` makes a `Precompiled`, from
+        // what its child wrote: the same program, over a pipe that nobody else holds. Nothing of it was on a disk.
+        // What wasmtime can check of it (its own version, its settings, the processor's features) it checks.
+        unsafe { Component::deserialize(&self.0.wasmtime, artefact) }
     }
 
     pub(crate) fn store(&self) -> wasmtime::Store<Bounds> {
@@ -88,7 +112,16 @@ impl Engine {
     }
 }
 
+/// Compiles a component of a class for engines with its limits.
+pub(crate) fn precompile(class: Class, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut config = config(&class.limits());
+    // No instance is made here, so no place is set aside for one.
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    wasmtime::Engine::new(&config)?.precompile_component(component)
+}
+
 fn config(limits: &Limits) -> Config {
+    let is_script = limits.class == Class::Script;
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)))
@@ -101,6 +134,11 @@ fn config(limits: &Limits) -> Config {
         .cranelift_nan_canonicalization(true)
         // Proposals that a small policy has no use for, and relaxed SIMD, which may differ between machines.
         .wasm_features(UNUSED_FEATURES, false)
+        // Interpreters are built with it.
+        .wasm_tail_call(is_script)
+        // What wasmtime puts between the parts of a component sees the memories of two: an interpreter's component has
+        // parts, for what of WASI is stubbed inside it and for handles that it exports.
+        .wasm_multi_memory(is_script)
         // A trap becomes a fault with a name; nobody reads the guest's stack.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
@@ -110,31 +148,47 @@ fn config(limits: &Limits) -> Config {
         .memory_guard_size(MEMORY_GUARD_BYTES)
         .memory_may_move(false)
         // A policy's data is copied into an instance's memory, not mapped: it is a few kilobytes, and places are shared
-        // by the policies of all roles, so that most instances would need a new mapping (measured: 13 µs each).
-        .memory_init_cow(false);
+        // by the policies of all roles, so that most instances would need a new mapping (measured: 13 µs each). That of a
+        // script is megabytes.
+        .memory_init_cow(is_script);
     config
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let (memories_max, tables_max) = match limits.class {
+        Class::Small => (1, TABLES_SMALL_MAX),
+        Class::Script => (MEMORIES_SCRIPT_MAX, limits.core_instances_max),
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(limits.instances_max)
         .total_core_instances(limits.instances_max * limits.core_instances_max)
-        .total_memories(limits.instances_max)
-        .total_tables(limits.instances_max * TABLES_MAX)
+        .total_memories(limits.instances_max * memories_max)
+        .total_tables(limits.instances_max * tables_max)
         .max_core_instances_per_component(limits.core_instances_max)
-        .max_memories_per_component(1)
-        .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_component(memories_max)
+        .max_tables_per_component(tables_max)
         .max_memory_size(limits.memory_bytes_max)
         .table_elements(limits.table_elements_max)
         .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
         .table_keep_resident(TABLE_RESIDENT_BYTES)
         // Never on: it overlooks dirtied pages that were swapped out, and the next request's instance reads them.
         .pagemap_scan(Enabled::No);
+    if limits.class == Class::Script {
+        // What an instance is described by grows with the functions of its modules: thousands.
+        pool.max_core_instance_size(INSTANCE_SCRIPT_BYTES_MAX)
+            .max_component_instance_size(INSTANCE_SCRIPT_BYTES_MAX);
+    }
     pool
 }
 
-/// Tables in one component.
-const TABLES_MAX: u32 = 2;
+/// Tables in one small component.
+pub(crate) const TABLES_SMALL_MAX: u32 = 2;
+
+/// Memories in one script component: that of the runtime, and what is put around it.
+const MEMORIES_SCRIPT_MAX: u32 = 4;
+
+/// Most that the host keeps for one instance of a script beside its memories, in bytes; four times wasmtime's default.
+const INSTANCE_SCRIPT_BYTES_MAX: usize = 4 << 20;
 
 /// Part of an instance's memory that is cleared in place for the next one instead of being given back to the system:
 /// the whole of a small guest, which costs 2 µs where the system call costs 6.
@@ -148,5 +202,4 @@ const MEMORY_GUARD_BYTES: u64 = 64 << 10;
 
 const UNUSED_FEATURES: WasmFeatures = WasmFeatures::RELAXED_SIMD
     .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::MEMORY64)
-    .union(WasmFeatures::TAIL_CALL);
+    .union(WasmFeatures::MEMORY64);

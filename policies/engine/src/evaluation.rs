@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use feed::PolicyKind;
 use wasmtime::component::{ComponentExportIndex, ComponentType, InstancePre, Lift};
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::contract::{GuardVerdict, Request, RoleVerdict};
 use crate::decision::{REASON_CHARS_MAX, Said};
@@ -23,18 +23,34 @@ pub(crate) struct Template {
 
 /// What a policy answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// The role grants.
     Allow,
+    /// The role says nothing.
     Abstain,
+    /// The guard has nothing against it.
     Pass,
-    /// For a reason that is fit to be shown: one line of bounded length.
+    /// The guard refuses, for a reason that is fit to be shown: one line of bounded length.
     Deny(String),
+}
+
+/// A verdict, and what it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Fuel that was used; 0 where none is counted.
+    pub fuel: u64,
+    /// Linear memory of the instance at its end, in bytes.
+    pub memory_bytes: usize,
 }
 
 /// Memory that an instance may have. Growing past it is a trap, not an answer that the guest could carry on from.
 pub(crate) struct Bounds {
     memory_bytes_max: usize,
     table_elements_max: usize,
+    /// Memory that it has. A policy has one memory.
+    memory_bytes: usize,
 }
 
 impl Template {
@@ -61,7 +77,37 @@ impl Template {
         }
     }
 
+    /// Asks a fresh instance, and looks at what that took.
+    pub(crate) fn judge(&self, request: Request<'_>) -> Result<Judged, Fault> {
+        let given = self.engine.limits().fuel.unwrap_or_default();
+        let cost = |store: &Store<Bounds>| {
+            let left = store.get_fuel().unwrap_or_default();
+            (given.saturating_sub(left), store.data().memory_bytes)
+        };
+        let (verdict, (fuel, memory_bytes)) = match self.kind {
+            PolicyKind::Role => self
+                .call_then(request, cost)
+                .map(|(verdict, cost)| (Verdict::of_role(verdict), cost))?,
+            PolicyKind::Guard => self
+                .call_then(request, cost)
+                .map(|(verdict, cost)| (Verdict::of_guard(verdict), cost))?,
+        };
+        Ok(Judged {
+            verdict,
+            fuel,
+            memory_bytes,
+        })
+    }
+
     fn call<V: ComponentType + Lift + 'static>(&self, request: Request<'_>) -> Result<V, Fault> {
+        self.call_then(request, |_| ()).map(|(verdict, ())| verdict)
+    }
+
+    fn call_then<V: ComponentType + Lift + 'static, T>(
+        &self,
+        request: Request<'_>,
+        then: impl FnOnce(&Store<Bounds>) -> T,
+    ) -> Result<(V, T), Fault> {
         guarded(|| {
             let mut store = self.engine.store();
             let instance = self.instance.instantiate(&mut store).map_err(while_instantiating)?;
@@ -69,7 +115,7 @@ impl Template {
                 .get_typed_func::<(Request<'_>,), (V,)>(&mut store, &self.decide)
                 .map_err(while_instantiating)?;
             let (verdict,) = decide.call(&mut store, (request,)).map_err(while_asking)?;
-            Ok(verdict)
+            Ok((verdict, then(&store)))
         })
     }
 }
@@ -113,12 +159,14 @@ impl Bounds {
         Self {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
+            memory_bytes: 0,
         }
     }
 }
 
 impl ResourceLimiter for Bounds {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory_bytes = desired;
         within(desired, self.memory_bytes_max)
     }
 

@@ -92,7 +92,11 @@ impl<'a> QuestionInput<'a> {
     }
 
     fn wanted_headers(&self, wanted: &[Input]) -> impl Iterator<Item = types::Header<'a>> {
-        let wants = move |name: &str| wanted.iter().any(|input| matches!(input, Input::Header(own) if own == name));
+        let wants = move |name: &str| {
+            wanted
+                .iter()
+                .any(|input| matches!(input, Input::Header(own) if own == name))
+        };
         let headers = self.inputs.headers.iter().filter(move |(name, _)| wants(name));
         headers.map(|(name, value)| types::Header { name, value })
     }

@@ -12,9 +12,12 @@
 //! - [`PolicySet`]: the policies of all roles and guards, as a [`Layout`] arranges them; answers a [`Question`] with a
 //!   [`Decision`].
 //! - `speaker`: a policy in its place: its settings, what it remembers, how it fares, who stands in for it.
+//! - `anatomy`: what a component is made of, read before it is compiled.
+//! - `wasi`: what stands in for WASI, and shows nothing.
 //! - `evaluation`: one fresh instance, bounded.
 //! - `input`: what a policy is told, and the bytes by which its verdicts are remembered.
 //! - `verdicts`: the remembered verdicts, bounded.
+//! - `settings`: settings of policies, and their schemas.
 //! - [`replay`]: questions and decisions on record, made again.
 //! - [`signature`]: who vouches for a component.
 //! - [`vet()`]: all that publication asks of a component.
@@ -23,6 +26,7 @@ pub mod builtin;
 pub mod replay;
 pub mod signature;
 
+mod anatomy;
 mod breaker;
 mod class;
 mod compiler;
@@ -39,16 +43,19 @@ mod manifest;
 mod policy;
 mod policy_set;
 mod question;
+mod settings;
 mod speaker;
 mod ticker;
 mod verdicts;
 mod vet;
+mod wasi;
 
 pub use breaker::{ASIDE, FAULTS_IN_A_ROW_MAX};
 pub use class::{Class, classify};
-pub use compiler::{Compiler, Precompiled, compile_as_child};
+pub use compiler::{CompileLimits, Compiler, Precompiled, compile_as_child};
 pub use decision::{Answer, Answers, Asked, Decision, Grant, Outcome, REASON_CHARS_MAX, Said};
 pub use engine::{Engine, StartError};
+pub use evaluation::{Judged, Verdict};
 pub use fault::Fault;
 pub use feed::{PolicyDigest, PolicyKind};
 pub use layout::{GuardEntry, Layout, RoleEntry};
@@ -58,5 +65,6 @@ pub use manifest::{Input, Manifest, ManifestProblem, ScopeKind};
 pub use policy::Policy;
 pub use policy_set::PolicySet;
 pub use question::{EnvTypeRole, Inputs, Needs, Question, SubjectView};
+pub use settings::{SETTINGS_BYTES_MAX, check_settings};
 pub use verdicts::Memory;
-pub use vet::{Problem, Vetted, check_settings, vet};
+pub use vet::{Problem, Vetted, decide_time_max, vet};

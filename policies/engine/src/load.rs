@@ -4,17 +4,17 @@
 //! is compiled before its size is known to be bounded, and nothing of it runs before it is known to import nothing.
 
 use std::error::Error;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use feed::{PolicyDigest, PolicyKind};
-use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::contract::{GuardVerdict, Manifest as Said, Request, RoleVerdict};
 use crate::evaluation::{Bounds, Template, guarded, while_asking, while_instantiating};
 use crate::manifest::ManifestProblem;
-use crate::{Engine, Fault, Limits, Manifest, Policy};
+use crate::{Class, Engine, Fault, Manifest, Policy, Precompiled, class, wasi};
 
 /// Why a component is not taken as a policy.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum LoadError {
     #[error("it is not a WebAssembly component")]
     NotAComponent,
     /// The bytes are a component that cannot be compiled, or that needs more of the engine than a policy may have.
-    #[error("compile the component: {0}")]
+    #[error("{NOT_COMPILED}{0}")]
     NotCompiled(#[source] Box<dyn Error + Send + Sync>),
     /// The component imports something that it could observe or change the world with.
     #[error("it imports `{name}`; a policy imports nothing but types")]
@@ -56,9 +56,50 @@ pub enum LoadError {
     /// What the component says of itself breaks the contract.
     #[error("read its manifest: {0}")]
     Manifest(#[from] ManifestProblem),
+    /// It was compiled for engines of another class.
+    #[error("it is a policy of class {of}, the engine runs class {by}")]
+    OtherClass {
+        /// Class of the policy.
+        of: Class,
+        /// Class of the engine.
+        by: Class,
+    },
+    /// Compiling it took longer than it may.
+    #[error("compiling it takes longer than it may")]
+    CompileTime,
+    /// Compiling it took more memory than it may.
+    #[error("compiling it takes more memory than it may")]
+    CompileMemory,
+    /// The compiler's process cannot be started or spoken with.
+    #[error("run the compiler: {0}")]
+    Compiler(#[source] io::Error),
     /// The host's own code panicked around it.
     #[error("vet the component: the host panicked")]
     HostPanicked,
+}
+
+impl LoadError {
+    pub(crate) fn compiler(error: impl Into<io::Error>) -> Self {
+        Self::Compiler(error.into())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
+pub(crate) fn not_compiled(error: wasmtime::Error) -> LoadError {
+    LoadError::NotCompiled(format!("{error:#}").into())
+}
+
+/// Vets what a child has compiled.
+pub(crate) fn precompiled(engine: &Engine, precompiled: &Precompiled) -> Result<Policy, LoadError> {
+    let (of, by) = (precompiled.class(), engine.class());
+    if of != by {
+        return Err(LoadError::OtherClass { of, by });
+    }
+    let vet = || {
+        let component = engine.deserialize(precompiled.artefact()).map_err(not_compiled)?;
+        of_component(engine, &component, precompiled.digest())
+    };
+    catch_unwind(AssertUnwindSafe(vet)).unwrap_or(Err(LoadError::HostPanicked))
 }
 
 /// Vets a component.
@@ -68,9 +109,8 @@ pub(crate) fn policy(engine: &Engine, bytes: &[u8]) -> Result<Policy, LoadError>
 }
 
 fn vet(engine: &Engine, bytes: &[u8]) -> Result<Policy, LoadError> {
-    check_sizes(engine.limits(), bytes)?;
-    let component = Component::from_binary(engine.wasmtime(), bytes)
-        .map_err(|error| LoadError::NotCompiled(error.into_boxed_dyn_error()))?;
+    class::check_sizes(engine.limits(), bytes)?;
+    let component = Component::from_binary(engine.wasmtime(), bytes).map_err(not_compiled)?;
     of_component(engine, &component, PolicyDigest::of(bytes))
 }
 
@@ -79,7 +119,11 @@ fn of_component(engine: &Engine, component: &Component, digest: PolicyDigest) ->
     check_imports(engine, component)?;
     let wrong_world = |error: wasmtime::Error| LoadError::WrongWorld(error.into_boxed_dyn_error());
     let kind = kind_of(engine, component).map_err(wrong_world)?;
-    let linker: Linker<Bounds> = Linker::new(engine.wasmtime());
+    let mut linker: Linker<Bounds> = Linker::new(engine.wasmtime());
+    match engine.class() {
+        Class::Small => {}
+        Class::Script => wasi::define(engine, component, &mut linker).map_err(wrong_world)?,
+    }
     let instance = linker.instantiate_pre(component).map_err(wrong_world)?;
     let said = describe(engine, &instance).map_err(LoadError::NotDescribed)?;
     let manifest = Manifest::check(said, kind)?;
@@ -110,43 +154,13 @@ fn kind_of(engine: &Engine, component: &Component) -> wasmtime::Result<PolicyKin
     Ok(PolicyKind::Role)
 }
 
-pub(crate) fn check_sizes(limits: &Limits, bytes: &[u8]) -> Result<(), LoadError> {
-    if bytes.len() > limits.component_bytes_max {
-        return Err(LoadError::TooLarge {
-            bytes: bytes.len(),
-            most: limits.component_bytes_max,
-        });
-    }
-    let mut payloads = Parser::new(0).parse_all(bytes);
-    let is_component = matches!(
-        payloads.next(),
-        Some(Ok(Payload::Version {
-            encoding: Encoding::Component,
-            ..
-        }))
-    );
-    if !is_component {
-        return Err(LoadError::NotAComponent);
-    }
-    for payload in payloads {
-        let payload = payload.map_err(|error| LoadError::NotCompiled(error.into()))?;
-        if let Payload::CodeSectionEntry(body) = payload
-            && body.range().len() > limits.function_bytes_max
-        {
-            return Err(LoadError::FunctionTooLarge {
-                bytes: body.range().len(),
-                most: limits.function_bytes_max,
-            });
-        }
-    }
-    Ok(())
-}
-
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {
+    let class = engine.class();
     let engine = engine.wasmtime();
     let component = component.component_type();
     match component
         .imports(engine)
+        .filter(|(name, _)| class == Class::Small || !wasi::is_stubbed(name))
         .find_map(|(name, import)| observable(engine, name, &import.ty))
     {
         Some(name) => Err(LoadError::Imports { name }),
@@ -180,6 +194,9 @@ fn describe(engine: &Engine, instance: &InstancePre<Bounds>) -> Result<Said, Fau
         Ok(said)
     })
 }
+
+/// What an error of the compiler begins with.
+pub(crate) const NOT_COMPILED: &str = "compile the component: ";
 
 const DESCRIBE: &str = "describe";
 const DECIDE: &str = "decide";

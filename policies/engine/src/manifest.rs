@@ -176,7 +176,8 @@ fn check_inputs(inputs: &[types::Input]) -> Result<(), ManifestProblem> {
     for input in inputs {
         let types::Input::Header(name) = input else { continue };
         // RFC 9110 §5.6.2: a token.
-        let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(ManifestProblem::HeaderName(name.clone()));
         }

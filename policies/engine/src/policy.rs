@@ -6,7 +6,7 @@ use feed::{PolicyDigest, PolicyKind};
 
 use crate::evaluation::{Template, Verdict};
 use crate::input::QuestionInput;
-use crate::{Fault, Input, Manifest};
+use crate::{Fault, Input, Judged, Manifest, Question};
 
 /// A role's or guard's policy, ready to be asked. Belongs to the engine that loaded it.
 pub struct Policy {
@@ -42,6 +42,15 @@ impl Policy {
     /// Returns the digest of the component.
     pub fn digest(&self) -> PolicyDigest {
         self.digest
+    }
+
+    /// Asks a fresh instance one question, whether or not it would come to be asked: for tests and benches of one policy.
+    ///
+    /// # Errors
+    /// When it gives no verdict.
+    pub fn judge(&self, question: &Question<'_>, settings: Option<&str>) -> Result<Judged, Fault> {
+        let input = QuestionInput::of(question);
+        input.with_request(&self.manifest.inputs, settings, |request| self.template.judge(request))
     }
 
     /// Asks a fresh instance.

@@ -13,8 +13,7 @@ use crate::evaluation::Verdict;
 use crate::input::QuestionInput;
 use crate::speaker::{self, Key, Speaker, Speakers};
 use crate::{
-    Decision, Engine, Fault, Grant, Layout, LoadError, Memory, Needs, Outcome, Policy, Question, SubjectView,
-    builtin,
+    Decision, Engine, Fault, Grant, Layout, LoadError, Memory, Needs, Outcome, Policy, Question, SubjectView, builtin,
 };
 
 /// The policies that are in force. Belongs to one thread at a time.
@@ -87,7 +86,9 @@ impl PolicySet {
             speaker
         };
         let roles = self.roles.iter().map(|(role, speakers)| {
-            let speakers = Speakers::new(PolicyKind::Role, (speakers.policy(), None), |policy| speaker(policy, None));
+            let speakers = Speakers::new(PolicyKind::Role, (speakers.policy(), None), |policy| {
+                speaker(policy, None)
+            });
             (role.clone(), speakers)
         });
         let roles: HashMap<String, Speakers> = roles.collect();
@@ -163,6 +164,15 @@ impl PolicySet {
     /// A role that is held where its manifest does not admit it grants nothing, and is not a fault: the binding is void,
     /// the policy is well. A guard that gives no verdict leaves the decision undecided.
     pub fn decide<'a>(&'a self, question: &Question<'a>) -> Decision<'a> {
+        self.decide_with(question, true)
+    }
+
+    /// Decides as [`PolicySet::decide`] does, and asks no guard: what the roles alone allow.
+    pub fn decide_by_roles<'a>(&'a self, question: &Question<'a>) -> Decision<'a> {
+        self.decide_with(question, false)
+    }
+
+    fn decide_with<'a>(&'a self, question: &Question<'a>, guarded: bool) -> Decision<'a> {
         let input = QuestionInput::of(question);
         let mut canonical = self.canonical.borrow_mut();
         let hash = match self.memory {
@@ -178,9 +188,10 @@ impl PolicySet {
         };
         let mut answers = Answers::new();
         let outcome = match self.ask_roles(&question.subject, (&input, key), &mut answers) {
-            Ok(grant) => self
+            Ok(grant) if guarded => self
                 .ask_guards(question, (&input, key), &mut answers)
                 .unwrap_or(Outcome::Allowed(grant)),
+            Ok(grant) => Outcome::Allowed(grant),
             Err(outcome) => outcome,
         };
         Decision { outcome, answers }
@@ -236,7 +247,12 @@ impl PolicySet {
             let guard_id = guard.id.as_str();
             let fault = match guard.speakers.ask(asked, asking, answers).map(|spoken| spoken.verdict) {
                 Ok(Verdict::Pass) => continue,
-                Ok(Verdict::Deny(reason)) => return Some(Outcome::Denied { guard: guard_id, reason }),
+                Ok(Verdict::Deny(reason)) => {
+                    return Some(Outcome::Denied {
+                        guard: guard_id,
+                        reason,
+                    });
+                }
                 // Only guards speak for guards; if that ever broke, nothing may come through here.
                 Ok(Verdict::Allow | Verdict::Abstain) => Fault::AnswerInvalid,
                 Err(fault) => fault,

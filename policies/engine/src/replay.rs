@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use catalogue::{Catalogue, Matched, Operation};
 use feed::decision::{
-    RecordedAnswer, RecordedAsked, RecordedDecision, RecordedEnvType, RecordedInputs, RecordedOutcome, RecordedQuestion,
-    RecordedSubject,
+    RecordedAnswer, RecordedAsked, RecordedDecision, RecordedEnvType, RecordedInputs, RecordedOutcome,
+    RecordedQuestion, RecordedSubject,
 };
 use feed::{PolicyDigest, PolicyKind};
 
@@ -43,7 +43,9 @@ impl OwnedQuestion {
         let operation = catalogue
             .by_id(id)
             .ok_or_else(|| NotAQuestion::UnknownOperation(id.clone()))?;
-        let given = operation.parameter_names().map(|name| question.parameters.get(name).cloned());
+        let given = operation
+            .parameter_names()
+            .map(|name| question.parameters.get(name).cloned());
         let values: Option<Vec<String>> = given.collect();
         let values = values.filter(|values| values.len() == question.parameters.len());
         let values = values.filter(|values| matched(operation, values).is_some());

@@ -146,8 +146,7 @@ impl Signer {
             .ok_or(KeyError::NotPrivate)?;
         let base64: String = inner.split_ascii_whitespace().collect();
         let document = STANDARD.decode(base64).map_err(|_not_base64| KeyError::NotPrivate)?;
-        let pair =
-            Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_rejected| KeyError::NotPrivate)?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_rejected| KeyError::NotPrivate)?;
         let name = name.to_owned();
         Ok(Self { name, pair })
     }
@@ -159,12 +158,19 @@ impl Signer {
     pub fn generate_pem() -> Result<String, KeyError> {
         let pair = Ed25519KeyPair::generate().map_err(|_unspecified| KeyError::NotMade)?;
         let document = pair.to_pkcs8().map_err(|_unspecified| KeyError::NotMade)?;
-        Ok(format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", STANDARD.encode(document.as_ref())))
+        Ok(format!(
+            "{PEM_BEGIN}\n{}\n{PEM_END}\n",
+            STANDARD.encode(document.as_ref())
+        ))
     }
 
     /// Returns the public key as [`TrustedKeys::parse`] takes it: `name=key`.
     pub fn trusted(&self) -> String {
-        format!("{}={}", self.name, URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref()))
+        format!(
+            "{}={}",
+            self.name,
+            URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref())
+        )
     }
 
     /// Signs a statement.

@@ -1,6 +1,7 @@
 //! The traits that a policy implements, and how they answer the contract's two functions.
 
 use alloc::borrow::ToOwned;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::bindings::{guard, role};
@@ -58,10 +59,31 @@ impl RoleVerdict {
     }
 }
 
+impl GuardVerdict {
+    /// Returns a refusal, with the reason that the caller is told.
+    pub fn deny(reason: impl Into<String>) -> Self {
+        Self::Deny(reason.into())
+    }
+}
+
+impl Input {
+    /// Returns the input of a header field, by its name in lower case.
+    pub fn header(name: impl Into<String>) -> Self {
+        Self::Header(name.into())
+    }
+}
+
 impl Request {
     /// Returns the decoded value of a parameter of the operation's path.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.operation.parameters.iter().find(|own| own.name == name);
+        found.map(|own| own.value.as_str())
+    }
+
+    /// Returns the value of a header field that the policy asked for, by its name in lower case; of one that came more
+    /// than once, the first.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.inputs.headers.iter().find(|own| own.name == name);
         found.map(|own| own.value.as_str())
     }
 }

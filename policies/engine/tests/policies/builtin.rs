@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use engine::{Engine, Limits, Memory, PolicySet, builtin};
 
@@ -25,7 +26,7 @@ const ROLES: [&str; 9] = [
 fn each_built_in_role_is_a_small_component_named_after_it() {
     let engine = Engine::new(&Limits::default()).unwrap();
     let set = PolicySet::builtin(&engine, Memory::Off).unwrap();
-    let mut names: Vec<&str> = set.policies().map(engine::Policy::name).collect();
+    let mut names: Vec<&str> = set.policies().map(|policy| policy.name()).collect();
     names.sort_unstable();
     assert_eq!(names, ROLES);
     for component in builtin::COMPONENTS {
@@ -66,12 +67,8 @@ fn source_and_binary_of_the_built_in_roles_agree() {
 
 fn set_of(folder: &Path) -> PolicySet {
     let engine = Engine::new(&Limits::default()).unwrap();
-    let mut set = PolicySet::new(Memory::Off);
-    for role in ROLES {
-        let policy = engine.load(&read(folder, &format!("{role}.wasm"))).unwrap();
-        set.insert(policy);
-    }
-    set
+    let load = |role| Arc::new(engine.load(&read(folder, &format!("{role}.wasm"))).unwrap());
+    PolicySet::new(ROLES.map(load), Memory::Off)
 }
 
 fn manifests(set: &PolicySet) -> BTreeMap<String, engine::Manifest> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use catalogue::{EnvTypes, Matched, Operation};
-use engine::{Decision, Engine, EnvTypeRole, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
+use engine::{Engine, EnvTypeRole, Inputs, Limits, Memory, PolicySet, Question, SubjectView};
 use feed::SubjectKind;
 
 use crate::support::{catalogue, nobody, repository};
@@ -76,18 +76,14 @@ fn allows(set: &PolicySet, column: &Column, operation: &std::sync::Arc<Operation
     };
     let values: Vec<&str> = operation.parameter_names().map(|_| PARAMETER).collect();
     let operation = &Matched::from_values(operation, &values).expect("the value fits each parameter");
-    match set.decide(&Question {
+    let inputs = Inputs::default();
+    let decision = set.decide(&Question {
         subject,
         operation,
-        inputs: Inputs::default(),
-    }) {
-        Decision::Allowed { grant, faults } => {
-            assert_eq!(faults, [], "{}", grant.role);
-            true
-        }
-        Decision::NotAllowed => false,
-        Decision::Undecided { faults } => panic!("{}: {faults:?}", operation.operation.id),
-    }
+        inputs,
+    });
+    assert_eq!(decision.faults().next(), None, "{}", operation.operation.id);
+    decision.is_allowed()
 }
 
 /// Returns the env types as the gateway lists them: one, but for the app's two environments of different types.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::{Decision, Engine, Fault, Limits, LoadError, ManifestProblem, Memory, PolicySet, SubjectView, builtin};
+use engine::{Engine, Fault, Limits, LoadError, ManifestProblem, Memory, Outcome, PolicySet, SubjectView, builtin};
 
-use crate::support::{catalogue, decide, guest, nobody, on_org};
+use crate::support::{catalogue, decide, guest, nobody, on_org, set_of, with_hostile};
 
 /// Far more than any bounded evaluation takes even on a busy machine; an unbounded one never ends.
 const LONG: Duration = Duration::from_secs(10);
@@ -17,8 +17,8 @@ fn an_endless_loop_ends_when_its_fuel_is_used_up() {
 }
 
 #[test]
-fn an_endless_loop_with_all_the_fuel_there_is_ends_at_the_deadline() {
-    let fuel = u64::MAX;
+fn an_endless_loop_whose_work_is_not_counted_ends_at_the_deadline() {
+    let fuel = None;
     assert_eq!(
         fault_of(
             "endless_loop",
@@ -34,7 +34,7 @@ fn an_endless_loop_with_all_the_fuel_there_is_ends_at_the_deadline() {
 #[test]
 fn long_single_instructions_end_by_fuel_and_without_it_at_the_deadline() {
     assert_eq!(fault_of("memory_fill", &Limits::default()), Fault::OutOfFuel);
-    let fuel = u64::MAX;
+    let fuel = None;
     assert_eq!(
         fault_of(
             "memory_fill",
@@ -56,7 +56,7 @@ fn a_policy_that_takes_memory_without_end_is_stopped_at_its_limit() {
 fn a_policy_that_calls_itself_without_end_is_stopped() {
     // It keeps the guest's own stack small, so that of the host must run out; with ample fuel nothing else does.
     let limits = Limits {
-        fuel: u64::MAX,
+        fuel: Some(u64::MAX),
         stack_bytes_max: 64 << 10,
         ..Limits::default()
     };
@@ -69,6 +69,32 @@ fn a_panic_of_the_policy_is_a_trap() {
 }
 
 #[test]
+fn a_verdict_that_there_is_not_is_no_verdict() {
+    assert_eq!(fault_of("garbage_verdict", &Limits::default()), Fault::AnswerInvalid);
+}
+
+#[test]
+fn a_runaway_is_ended_within_twice_its_limit() {
+    let limits = Limits {
+        fuel: None,
+        ..Limits::default()
+    };
+    let set = set_of(
+        Engine::new(&limits).unwrap().load(&guest("endless_loop")).unwrap(),
+        Memory::Off,
+    );
+    let limit = limits.tick * u32::try_from(limits.deadline_ticks).unwrap();
+    let shortest = (0..3).map(|_| {
+        let started = Instant::now();
+        assert_eq!(fault_in(&set, "hostile"), Fault::DeadlineExceeded);
+        started.elapsed()
+    });
+    // The least of three: the machine may have had no processor for the clock meanwhile.
+    let shortest = shortest.min().unwrap();
+    assert!(shortest <= limit * 2, "{shortest:?}");
+}
+
+#[test]
 fn a_policy_that_asks_for_an_input_it_is_not_given_is_at_fault() {
     assert_eq!(fault_of("asks_for_time", &Limits::default()), Fault::InputNotGiven);
 }
@@ -76,30 +102,29 @@ fn a_policy_that_asks_for_an_input_it_is_not_given_is_at_fault() {
 #[test]
 fn state_that_a_policy_keeps_is_gone_at_the_next_question() {
     let engine = Engine::new(&Limits::default()).unwrap();
-    let mut set = PolicySet::new(Memory::Off);
-    set.insert(engine.load(&guest("keeps_state")).unwrap());
+    let set = set_of(engine.load(&guest("keeps_state")).unwrap(), Memory::Off);
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/current-user").unwrap();
     for _ in 0..20 {
-        assert_eq!(decide(&set, on_org("hostile"), &operation), Decision::NotAllowed);
+        assert_eq!(decide(&set, on_org("hostile"), &operation), Outcome::NotAllowed);
     }
 }
 
 #[test]
 fn a_hostile_policy_leaves_the_engine_fit_for_others() {
     let engine = Engine::new(&Limits::default()).unwrap();
-    let mut set = PolicySet::builtin(&engine, Memory::Off).unwrap();
+    let builtin = PolicySet::builtin(&engine, Memory::Off).unwrap();
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/current-user").unwrap();
     for name in ["endless_loop", "memory_bomb", "memory_fill", "panic_in_decide"] {
-        set.insert(engine.load(&guest(name)).unwrap());
+        let set = with_hostile(&builtin, name);
         for _ in 0..5 {
             assert!(
-                matches!(decide(&set, on_org("hostile"), &operation), Decision::Undecided { .. }),
+                matches!(decide(&set, on_org("hostile"), &operation), Outcome::Undecided { .. }),
                 "{name}"
             );
             assert!(
-                matches!(decide(&set, on_org("member"), &operation), Decision::Allowed { .. }),
+                matches!(decide(&set, on_org("member"), &operation), Outcome::Allowed(_)),
                 "{name}"
             );
         }
@@ -110,15 +135,11 @@ fn a_hostile_policy_leaves_the_engine_fit_for_others() {
 fn a_policy_that_finds_no_free_place_is_a_fault_of_its_own() {
     let limits = Limits {
         instances_max: 1,
-        fuel: u64::MAX,
+        fuel: None,
         ..Limits::default()
     };
     let engine = Engine::new(&limits).unwrap();
-    let set = || {
-        let mut set = PolicySet::new(Memory::Off);
-        set.insert(engine.load(&guest("endless_loop")).unwrap());
-        set
-    };
+    let set = || set_of(engine.load(&guest("endless_loop")).unwrap(), Memory::Off);
     let (occupying, waiting) = (set(), set());
     let done = AtomicBool::new(false);
     let met = thread::scope(|scope| {
@@ -143,12 +164,6 @@ fn a_component_that_imports_a_function_is_refused() {
         matches!(&refused, LoadError::Imports { name } if name.contains("now")),
         "{refused}"
     );
-}
-
-#[test]
-fn a_guard_policy_is_not_a_role_policy() {
-    let refused = refusal_of(&guest("guard"));
-    assert!(matches!(refused, LoadError::WrongWorld(_)), "{refused}");
 }
 
 #[test]
@@ -233,8 +248,7 @@ fn fault_of(name: &str, limits: &Limits) -> Fault {
     let engine = Engine::new(limits).unwrap();
     let policy = engine.load(&guest(name)).unwrap();
     let role = policy.name().to_owned();
-    let mut set = PolicySet::new(Memory::default());
-    set.insert(policy);
+    let set = set_of(policy, Memory::default());
     let started = Instant::now();
     let fault = fault_in(&set, &role);
     assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
@@ -250,7 +264,9 @@ fn fault_in(set: &PolicySet, role: &str) -> Fault {
         ..nobody()
     };
     match decide(set, subject, &operation) {
-        Decision::Undecided { faults } => faults[0].fault,
-        verdict @ (Decision::Allowed { .. } | Decision::NotAllowed) => panic!("{role} gave a verdict: {verdict:?}"),
+        Outcome::Undecided { fault, .. } => fault,
+        verdict @ (Outcome::Allowed(_) | Outcome::NotAllowed | Outcome::Denied { .. }) => {
+            panic!("{role} gave a verdict: {verdict:?}")
+        }
     }
 }

@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail where they cannot go on")]
 
 mod builtin;
+mod compiling;
 mod golden;
+mod guards;
 mod hostile;
 mod policy_set;
 mod remembering;
+mod replaying;
+mod signatures;
 mod support;
+mod vetting;

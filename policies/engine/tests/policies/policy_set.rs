@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use catalogue::{Matched, Operation};
-use engine::{Decision, Engine, EnvTypeRole, Fault, Limits, Memory, PolicySet, RoleFault, ScopeKind, SubjectView};
+use engine::{
+    Engine, EnvTypeRole, Fault, Inputs, Limits, Memory, Outcome, PolicySet, Question, ScopeKind, SubjectView,
+};
 use feed::SubjectKind;
 
-use crate::support::{DEPLOYER, catalogue, decide, guest, nobody, on_org};
+use crate::support::{DEPLOYER, catalogue, decide, nobody, on_org, with_hostile};
 
 fn builtin() -> PolicySet {
     let engine = Engine::new(&Limits::default()).unwrap();
@@ -27,12 +29,11 @@ fn a_grant_names_the_role_that_allows_and_where_it_is_held() {
         ..nobody()
     };
     let granted_by = |operation| match decide(&set, build_user, operation) {
-        Decision::Allowed { grant, faults } => {
-            assert_eq!(faults, []);
-            assert_eq!(set.get(grant.role).map(engine::Policy::digest), Some(grant.policy));
+        Outcome::Allowed(grant) => {
+            assert_eq!(set.get(grant.role).map(|policy| policy.digest()), Some(grant.policy));
             (grant.role.to_owned(), grant.scope)
         }
-        other @ (Decision::NotAllowed | Decision::Undecided { .. }) => panic!("{other:?}"),
+        other @ (Outcome::NotAllowed | Outcome::Denied { .. } | Outcome::Undecided { .. }) => panic!("{other:?}"),
     };
     assert_eq!(granted_by(&deploy), ("deployer".to_owned(), ScopeKind::EnvType));
     let values = catalogue.identify("POST", "/orgs/my-org/apps/web/values").unwrap();
@@ -53,16 +54,13 @@ fn an_app_without_environments_is_deleted_by_its_owner_alone() {
         app_role: Some(role),
         ..nobody()
     };
-    assert!(matches!(
-        decide(&set, on_app("owner"), &delete),
-        Decision::Allowed { .. }
-    ));
-    assert_eq!(decide(&set, on_app("developer"), &delete), Decision::NotAllowed);
+    assert!(matches!(decide(&set, on_app("owner"), &delete), Outcome::Allowed(_)));
+    assert_eq!(decide(&set, on_app("developer"), &delete), Outcome::NotAllowed);
     let with_one = SubjectView {
         env_types: &[("development", None)],
         ..on_app("owner")
     };
-    assert_eq!(decide(&set, with_one, &delete), Decision::NotAllowed);
+    assert_eq!(decide(&set, with_one, &delete), Outcome::NotAllowed);
 }
 
 #[test]
@@ -70,11 +68,11 @@ fn a_permission_that_no_role_knows_is_granted_to_nobody() {
     let set = builtin();
     let unknown = Operation::new("GET", "/orgs/{orgId}/novelties", "listNovelties", "novelty.read").unwrap();
     let unknown = Matched::from_values(&Arc::new(unknown), &["my-org"]).unwrap();
-    assert_eq!(decide(&set, on_org("administrator"), &unknown), Decision::NotAllowed);
+    assert_eq!(decide(&set, on_org("administrator"), &unknown), Outcome::NotAllowed);
     // Permissions of apps mean nothing outside apps, and the other way round.
     let misplaced = Operation::new("GET", "/orgs/{orgId}/apps/{appId}/audit", "auditApp", "audit.read").unwrap();
     let misplaced = Matched::from_values(&Arc::new(misplaced), &["my-org", "web"]).unwrap();
-    assert_eq!(decide(&set, on_org("administrator"), &misplaced), Decision::NotAllowed);
+    assert_eq!(decide(&set, on_org("administrator"), &misplaced), Outcome::NotAllowed);
 }
 
 #[test]
@@ -82,7 +80,7 @@ fn a_subject_without_roles_is_allowed_nothing() {
     let set = builtin();
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/current-user").unwrap();
-    assert_eq!(decide(&set, nobody(), &operation), Decision::NotAllowed);
+    assert_eq!(decide(&set, nobody(), &operation), Outcome::NotAllowed);
 }
 
 #[test]
@@ -91,10 +89,7 @@ fn a_role_without_policy_is_told_once_and_hides_no_other_role() {
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/orgs/my-org/apps/web").unwrap();
     let env_types: &[EnvTypeRole<'_>] = &[("development", Some("gone")), ("production", Some("gone"))];
-    let gone = RoleFault {
-        role: "gone",
-        fault: Fault::NoPolicy,
-    };
+    let inputs = Inputs::default();
 
     let viewer = SubjectView {
         org_role: Some("gone"),
@@ -102,13 +97,14 @@ fn a_role_without_policy_is_told_once_and_hides_no_other_role() {
         env_types,
         ..nobody()
     };
-    match decide(&set, viewer, &operation) {
-        Decision::Allowed { grant, faults } => {
-            assert_eq!(grant.role, "viewer");
-            assert_eq!(faults, [gone]);
-        }
-        other @ (Decision::NotAllowed | Decision::Undecided { .. }) => panic!("{other:?}"),
-    }
+    let question = Question {
+        subject: viewer,
+        operation: &operation,
+        inputs,
+    };
+    let decision = set.decide(&question);
+    assert!(matches!(&decision.outcome, Outcome::Allowed(grant) if grant.role == "viewer"));
+    assert_eq!(decision.faults().collect::<Vec<_>>(), [("gone", Fault::NoPolicy)]);
     let member = SubjectView {
         app_role: Some("gone"),
         env_types,
@@ -116,29 +112,27 @@ fn a_role_without_policy_is_told_once_and_hides_no_other_role() {
     };
     assert_eq!(
         decide(&set, member, &operation),
-        Decision::Undecided { faults: vec![gone] }
+        Outcome::Undecided {
+            by: "gone",
+            fault: Fault::NoPolicy
+        }
     );
 }
 
 #[test]
 fn a_faulty_policy_is_told_apart_from_one_that_does_not_allow() {
-    let engine = Engine::new(&Limits::default()).unwrap();
-    let mut set = PolicySet::builtin(&engine, Memory::default()).unwrap();
-    set.insert(engine.load(&guest("panic_in_decide")).unwrap());
+    let set = with_hostile(&builtin(), "panic_in_decide");
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/orgs/my-org/apps/web").unwrap();
-    let trapped = RoleFault {
-        role: "hostile",
+    let trapped = Outcome::Undecided {
+        by: "hostile",
         fault: Fault::Trapped,
     };
     // Asked twice: a fault is not remembered as a verdict.
     for _ in 0..2 {
-        assert_eq!(
-            decide(&set, on_org("hostile"), &operation),
-            Decision::Undecided { faults: vec![trapped] }
-        );
+        assert_eq!(decide(&set, on_org("hostile"), &operation), trapped);
     }
-    assert_eq!(decide(&set, on_org("member"), &operation), Decision::NotAllowed);
+    assert_eq!(decide(&set, on_org("member"), &operation), Outcome::NotAllowed);
 }
 
 #[test]
@@ -150,14 +144,14 @@ fn a_role_held_where_its_policy_does_not_admit_it_grants_nothing() {
         app_role: Some(role),
         ..nobody()
     };
-    assert_eq!(decide(&set, on_app("administrator"), &operation), Decision::NotAllowed);
-    assert_eq!(decide(&set, on_org("owner"), &operation), Decision::NotAllowed);
+    assert_eq!(decide(&set, on_app("administrator"), &operation), Outcome::NotAllowed);
+    assert_eq!(decide(&set, on_org("owner"), &operation), Outcome::NotAllowed);
     let artefact = catalogue.identify("POST", "/orgs/my-org/artefact-versions").unwrap();
     let human = SubjectView {
         kind: SubjectKind::Member,
         ..on_org("artefactContributor")
     };
-    assert_eq!(decide(&set, human, &artefact), Decision::NotAllowed);
+    assert_eq!(decide(&set, human, &artefact), Outcome::NotAllowed);
 }
 
 #[test]
@@ -171,24 +165,22 @@ fn a_role_that_counts_at_its_second_place_only_is_asked_there() {
     };
     let decision = decide(&set, subject, &operation);
     assert!(
-        matches!(&decision, Decision::Allowed { grant, .. } if grant.scope == ScopeKind::App),
+        matches!(&decision, Outcome::Allowed(grant) if grant.scope == ScopeKind::App),
         "{decision:?}"
     );
 }
 
 #[test]
 fn a_policy_that_replaces_another_gives_its_own_verdicts_at_once() {
-    let engine = Engine::new(&Limits::default()).unwrap();
-    let mut set = PolicySet::builtin(&engine, Memory::default()).unwrap();
+    let set = with_hostile(&builtin(), "panic_in_decide");
     let catalogue = catalogue();
     let operation = catalogue.identify("GET", "/current-user").unwrap();
-    set.insert(engine.load(&guest("panic_in_decide")).unwrap());
     assert!(matches!(
         decide(&set, on_org("hostile"), &operation),
-        Decision::Undecided { .. }
+        Outcome::Undecided { .. }
     ));
-    assert!(set.insert(engine.load(&guest("keeps_state")).unwrap()).is_some());
-    assert_eq!(decide(&set, on_org("hostile"), &operation), Decision::NotAllowed);
+    let set = with_hostile(&set, "keeps_state");
+    assert_eq!(decide(&set, on_org("hostile"), &operation), Outcome::NotAllowed);
 }
 
 #[test]
@@ -197,7 +189,7 @@ fn a_set_can_be_moved_into_its_worker_thread() {
     let allowed = std::thread::spawn(move || {
         let catalogue = catalogue();
         let operation = catalogue.identify("GET", "/current-user").unwrap();
-        matches!(decide(&set, on_org("member"), &operation), Decision::Allowed { .. })
+        matches!(decide(&set, on_org("member"), &operation), Outcome::Allowed(_))
     });
     assert!(allowed.join().unwrap());
 }

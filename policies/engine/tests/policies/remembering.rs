@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use catalogue::operation::PARAMETERS_MAX;
 use catalogue::{Catalogue, Matched};
-use engine::{Decision, Engine, Limits, Memory, PolicySet, Question, SubjectView, Inputs};
+use engine::{Decision, Engine, Inputs, Limits, Memory, Outcome, PolicySet, Question, SubjectView};
 use feed::SubjectKind;
 use proptest::prelude::{Strategy, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
@@ -20,8 +20,8 @@ fn a_verdict_is_remembered_for_the_very_same_question_only() {
     let is_remembered = |subject, path| {
         let operation = catalogue.identify("GET", path).unwrap();
         match decide(&set, subject, &operation) {
-            Decision::Allowed { grant, .. } => grant.remembered,
-            other @ (Decision::NotAllowed | Decision::Undecided { .. }) => panic!("{other:?}"),
+            Outcome::Allowed(grant) => grant.remembered,
+            other @ (Outcome::NotAllowed | Outcome::Denied { .. } | Outcome::Undecided { .. }) => panic!("{other:?}"),
         }
     };
     let viewer = on_org("orgViewer");
@@ -53,7 +53,7 @@ fn nothing_is_remembered_when_memory_is_off() {
     for _ in 0..2 {
         let decision = decide(&set, on_org("member"), &operation);
         assert!(
-            matches!(&decision, Decision::Allowed { grant, .. } if !grant.remembered),
+            matches!(&decision, Outcome::Allowed(grant) if !grant.remembered),
             "{decision:?}"
         );
     }
@@ -96,10 +96,10 @@ fn remembered_and_fresh_decisions_never_differ() {
                 env_types: &env_types,
             };
             let question = Question {
-        subject,
-        operation,
-        inputs: Inputs::default(),
-    };
+                subject,
+                operation,
+                inputs: Inputs::default(),
+            };
             let expected = outcome(&fresh.decide(&question)).0;
             for _ in 0..2 {
                 let (role, remembered) = outcome(&remembering.decide(&question));
@@ -156,12 +156,12 @@ fn asked(catalogue: &Catalogue) -> impl Strategy<Value = Asked> + use<> {
 
 /// Returns the role that allows, or how none does, and whether its verdict was remembered.
 fn outcome(decision: &Decision<'_>) -> (String, bool) {
-    match decision {
-        Decision::Allowed { grant, faults } => {
-            (format!("{} {:?} {faults:?}", grant.role, grant.scope), grant.remembered)
+    let faults: Vec<_> = decision.faults().collect();
+    match &decision.outcome {
+        Outcome::Allowed(grant) => (format!("{} {:?} {faults:?}", grant.role, grant.scope), grant.remembered),
+        other @ (Outcome::NotAllowed | Outcome::Denied { .. } | Outcome::Undecided { .. }) => {
+            (format!("{other:?} {faults:?}"), false)
         }
-        Decision::NotAllowed => ("none".to_owned(), false),
-        Decision::Undecided { faults } => (format!("{faults:?}"), false),
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use catalogue::{Catalogue, Matched, OPERATIONS};
-use engine::{Decision, EnvTypeRole, Question, SubjectView, Inputs};
-use feed::SubjectKind;
+use engine::{
+    Compiler, Engine, EnvTypeRole, GuardEntry, Inputs, Layout, Limits, Memory, Outcome, Policy, PolicySet, Question,
+    RoleEntry, SubjectView,
+};
+use feed::{GuardScope, SubjectKind};
 
 /// The catalogue that ships.
 pub(crate) fn catalogue() -> Catalogue {
@@ -41,12 +44,61 @@ pub(crate) fn decide<'a>(
     set: &'a engine::PolicySet,
     subject: SubjectView<'a>,
     operation: &'a Matched<'a>,
-) -> Decision<'a> {
-    set.decide(&Question {
+) -> Outcome<'a> {
+    let inputs = Inputs::default();
+    let question = Question {
         subject,
         operation,
-        inputs: Inputs::default(),
+        inputs,
+    };
+    set.decide(&question).outcome
+}
+
+/// Returns a set with one policy, a role of every organisation.
+pub(crate) fn set_of(policy: Policy, memory: Memory) -> PolicySet {
+    PolicySet::new([Arc::new(policy)], memory)
+}
+
+/// Returns the role `hostile` of `my-org`, with a policy.
+pub(crate) fn hostile(policy: Policy) -> RoleEntry {
+    RoleEntry {
+        org: "my-org".to_owned(),
+        role: "hostile".to_owned(),
+        policy: Some(Arc::new(policy)),
+        fallback: None,
+        settings: None,
+    }
+}
+
+/// Returns a guard of `my-org`.
+pub(crate) fn guard(id: &str, policy: Policy) -> GuardEntry {
+    GuardEntry {
+        id: id.to_owned(),
+        scope: GuardScope::Org {
+            org: "my-org".to_owned(),
+        },
+        policy: Some(Arc::new(policy)),
+        fallback: None,
+        settings: None,
+    }
+}
+
+/// Returns a set with the role `hostile`, with a policy of `tests/guests`.
+pub(crate) fn with_hostile(set: &PolicySet, guest_name: &str) -> PolicySet {
+    set.arranged(&Layout {
+        roles: vec![hostile(load(guest_name))],
+        guards: Vec::new(),
     })
+}
+
+/// Returns a policy of `tests/guests`, in an engine of its own.
+pub(crate) fn load(guest_name: &str) -> Policy {
+    Engine::new(&Limits::small()).unwrap().load(&guest(guest_name)).unwrap()
+}
+
+/// Returns a compiler whose child is this crate's own.
+pub(crate) fn compiler() -> Compiler {
+    Compiler::new(PathBuf::from(env!("CARGO_BIN_EXE_policy-compiler")))
 }
 
 /// Returns the folder of the repository.
