@@ -1,11 +1,17 @@
-//! From nothing to a component, in every language: `new`, `build`, `test`, `check`.
+//! From nothing to a component in every language, and to a rule in force: `new`, `build`, `test`, `check`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use super::workshop::Workshop;
+use crate::harness::client::Request;
+use crate::harness::postern::Postern;
 use crate::harness::process::postern;
+use crate::harness::terminal::Terminal;
+use crate::harness::upstream::Upstream;
 
 /// Makes both kinds of policy of a language, and does with them what its README says.
 pub(super) fn both_kinds_work(lang: &str) {
@@ -38,23 +44,53 @@ fn a_policy_in_assemblyscript_is_made_built_tested_and_checked() {
 }
 
 #[test]
-fn the_five_minutes_of_the_readme_are_these_commands() {
+fn the_commands_of_the_readme_lead_from_nothing_to_a_rule_in_force() {
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = Postern::start(&upstream.url());
+    let administrator = postern.administrator();
     let workshop = Workshop::new();
+    let commands = commands_of_the_readme("five minutes");
+    assert_eq!(commands.lines().count(), 4, "{commands}");
+    run_literally(&workshop, &commands, &Terminal::of_administrator(&postern));
+    let refused = administrator.delete("/orgs/acme/apps/shop");
+    postern.assert_refused(&refused, "guard-denied");
+    assert!(
+        refused.ok(403)["message"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("ticket"))
+    );
+    let with_ticket = Request::new("DELETE", "/orgs/acme/apps/shop").field("X-Change-Ticket", "CHG-1");
+    administrator.send(with_ticket).ok(200);
+    let said = run_literally(
+        &workshop,
+        &commands_of_the_readme("before it is published"),
+        &Terminal::of_administrator(&postern),
+    );
+    assert!(said.contains("it can be published"), "{said}");
+}
+
+/// Returns the lines that stand in `policies/README.md` below a mark.
+fn commands_of_the_readme(mark: &str) -> String {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/README.md");
     let readme = fs::read_to_string(readme).expect("it is there");
     let (_, rest) = readme
-        .split_once("<!-- five minutes -->\n```sh\n")
+        .split_once(&format!("<!-- {mark} -->\n```sh\n"))
         .expect("the commands");
-    let (commands, _) = rest.split_once("```").expect("their end");
-    assert_eq!(commands.lines().count(), 4, "{commands}");
+    rest.split_once("```").expect("their end").0.to_owned()
+}
+
+/// Runs lines in a shell that finds the binary and the administrator's token; returns what they print.
+fn run_literally(workshop: &Workshop, commands: &str, administrator: &Terminal) -> String {
     let binary = Path::new(env!("CARGO_BIN_EXE_postern")).parent().expect("a folder");
     let path = std::env::var("PATH").expect("there is one");
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", commands]);
     shell.env("PATH", format!("{}:{path}", binary.display()));
+    shell.env("POSTERN_URL", &administrator.url);
+    shell.env("POSTERN_TOKEN", &administrator.token);
     let ended = workshop.end(shell);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-    assert!(ended.stdout.contains("it can be published"), "{}", ended.stdout);
+    ended.stdout
 }
 
 #[test]
