@@ -109,7 +109,6 @@ fn every_label_is_from_a_closed_set() {
                     ];
                     results.contains(&value.as_str())
                 }
-                "policy" => false,
                 "at" => ["queue", "file", "admin"].contains(&value.as_str()),
                 "cause" => ["all-full", "source-full", "bad-proxy-header", "timeout"].contains(&value.as_str()),
                 "frames" => ["reset", "control", "continuation", "window", "other"].contains(&value.as_str()),
