@@ -3,7 +3,7 @@
 #
 # Usage: policies/build-guests.sh WORKSPACE
 #
-# The same compiler makes the same bytes wherever the repository and the home folder are: no path gets into them.
+# No path gets into the bytes. Where the repository is can change the order of functions in them, for guests of many crates.
 set -euo pipefail
 
 policies=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

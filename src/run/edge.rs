@@ -165,7 +165,8 @@ const DECISION_LOG: &str = "decisions.log";
 const ADMIN_DEADLINES: Deadlines = Deadlines {
     connect: Duration::from_secs(2),
     first_byte: Duration::from_secs(10),
-    write_first_byte: Duration::from_secs(10),
+    // To publish a policy takes as long as a child may take to compile it.
+    write_first_byte: Duration::from_secs(150),
     idle: Duration::from_secs(10),
     body_idle: Duration::from_secs(30),
 };

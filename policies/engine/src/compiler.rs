@@ -298,4 +298,4 @@ const ARTEFACT_BYTES_MAX: u64 = 512 << 20;
 const COMPLAINT_BYTES_MAX: u64 = 4 << 10;
 
 /// How much a child stands back.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;

@@ -19,7 +19,7 @@ impl guard::Guest for MaskGuard {
             name: black_box(NAME).to_owned(),
             version: black_box(VERSION).to_owned(),
             kind: PolicyKind::Guard,
-            scopes: vec![Scope::Org],
+            scopes: vec![Scope::Org, Scope::App],
             subject_kinds: vec![SubjectKind::ServiceUser],
             inputs: vec![],
             settings_schema: None,
