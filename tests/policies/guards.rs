@@ -30,7 +30,14 @@ fn source_and_binary_of_the_shipped_guards_agree() {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
     let workshop = Workshop::new();
-    let same_compiler = read(&builtin().join("RUSTC")) == read(&rebuilt.join("RUSTC"));
+    let told = |name: &str| [builtin().join(name), rebuilt.join(name)].map(|file| read(&file));
+    let [shipped, now] = told("SOURCES");
+    assert!(
+        shipped == now,
+        "the sources have changed since the guards were built; run policies/guards/build.sh"
+    );
+    let [shipped, now] = told("RUSTC");
+    let same_compiler = shipped == now;
     for guard in GUARDS {
         let file = Path::new(guard).with_extension("wasm");
         let component = rebuilt.join(&file);

@@ -5,7 +5,7 @@
 //! change comes here, two are enough.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ pub(crate) struct Arranged {
     /// Another number for each arrangement of a worker, ascending.
     pub(crate) number: u64,
     pub(crate) asks_for_inputs: bool,
-    /// Organisations and names of roles whose policies ask for more than subject and operation.
-    asking_roles: HashSet<(String, String)>,
+    /// By organisation, the names of roles whose policies ask for more than subject and operation.
+    asking_roles: HashMap<String, HashSet<String>>,
     /// What is watched beside them.
     pub(crate) wishes: Arc<[Wish]>,
 }
@@ -63,7 +63,7 @@ impl InForce {
             since: 0,
             number: 0,
             asks_for_inputs: false,
-            asking_roles: HashSet::new(),
+            asking_roles: HashMap::new(),
             wishes: Arc::default(),
         };
         Rc::new(Self {
@@ -157,19 +157,18 @@ impl InForce {
 impl Arranged {
     /// Returns whether the policy of a role of an organisation asks for more than subject and operation.
     pub(crate) fn role_asks(&self, org: &str, role: &str) -> bool {
-        self.asks_for_inputs
-            && self
-                .asking_roles
-                .iter()
-                .any(|(own_org, own_role)| own_org == org && own_role == role)
+        self.asking_roles.get(org).is_some_and(|roles| roles.contains(role))
     }
 }
 
-fn asking_roles(layout: &Layout) -> HashSet<(String, String)> {
-    let asks = |policy: &Option<Arc<engine::Policy>>| asks(policy.as_deref());
-    let roles = layout.roles.iter();
-    let asking = roles.filter(|role| asks(&role.policy) || asks(&role.fallback));
-    asking.map(|role| (role.org.clone(), role.role.clone())).collect()
+fn asking_roles(layout: &Layout) -> HashMap<String, HashSet<String>> {
+    let mut asking = HashMap::<String, HashSet<String>>::new();
+    for role in &layout.roles {
+        if asks(role.policy.as_deref()) || asks(role.fallback.as_deref()) {
+            asking.entry(role.org.clone()).or_default().insert(role.role.clone());
+        }
+    }
+    asking
 }
 
 fn a_guard_asks(layout: &Layout) -> bool {
