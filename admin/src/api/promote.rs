@@ -167,7 +167,7 @@ impl Writing {
             policy.fallback = fallback;
         }
         if let Some(version) = change.active {
-            let version = self.target(policy, version)?;
+            let version = target(policy, version)?;
             let gated = change.expected_flips.is_some() || change.evaluations_min.is_some();
             if gated && version != policy.active {
                 let expected = change.expected_flips.as_deref();
@@ -180,20 +180,6 @@ impl Writing {
             self.watch(policy, shadow).await?;
         }
         Ok(())
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a step of the change")]
-    fn target(&self, policy: &StoredPolicy, version: String) -> Result<String, ApiError> {
-        if version == PREVIOUS {
-            return policy.previous.clone().ok_or(ApiError::NoPreviousVersion);
-        }
-        if policy.version(&version).is_none() {
-            return Err(ApiError::Field {
-                name: "active",
-                rule: "a published version, or previous",
-            });
-        }
-        Ok(version)
     }
 
     /// Lets a version be put in force only when it was watched for long enough, and only expected flips were seen.
@@ -248,6 +234,20 @@ impl Writing {
         }
         Ok(())
     }
+}
+
+/// Returns the version that is meant.
+fn target(policy: &StoredPolicy, version: String) -> Result<String, ApiError> {
+    if version == PREVIOUS {
+        return policy.previous.clone().ok_or(ApiError::NoPreviousVersion);
+    }
+    if policy.version(&version).is_none() {
+        return Err(ApiError::Field {
+            name: "active",
+            rule: "a published version, or previous",
+        });
+    }
+    Ok(version)
 }
 
 impl ApiError {
