@@ -29,6 +29,7 @@ pub struct Operation {
     /// configuration.
     pub upgrade: Vec<String>,
     pub(crate) segments: Vec<Segment>,
+    canonical: Box<[u8]>,
 }
 
 /// Who answers an operation.
@@ -129,7 +130,14 @@ impl Operation {
             public: false,
             upgrade: Vec::new(),
             segments: parse_template(path).map_err(|problem| error(&problem))?,
+            canonical: canonical([id, permission, method, path]),
         })
+    }
+
+    /// Returns id, permission, method and path as octets: those of two operations are the same only if these four are,
+    /// and none are the beginning of others.
+    pub fn canonical(&self) -> &[u8] {
+        &self.canonical
     }
 
     /// Lets connections be upgraded to these protocols.
@@ -186,6 +194,14 @@ fn may_be_upgraded_to(protocol: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&b);
     let name = protocol.split('/').next().unwrap_or_default();
     !protocol.is_empty() && protocol.bytes().all(token) && !matches!(name, "h2c" | "h2" | "http" | "tls" | "")
+}
+
+/// Lengths come before what they measure, so no text can look like the end of another.
+fn canonical(texts: [&str; 4]) -> Box<[u8]> {
+    let octets = texts
+        .iter()
+        .flat_map(|text| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat());
+    octets.collect()
 }
 
 fn parse_template(path: &str) -> Result<Vec<Segment>, String> {

@@ -18,6 +18,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use engine::{Engine, Inputs, Layout, Limits, Memory, PolicySet, Question, SubjectView};
 use feed::SubjectKind;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn decisions(criterion: &mut Criterion) {
     let engine = Engine::new(&Limits::default()).expect("this machine runs policies");
     let remembering = PolicySet::builtin(&engine, Memory::default()).expect("the built-in policies load");

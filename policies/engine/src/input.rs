@@ -3,51 +3,14 @@
 //! The bytes are canonical: two questions have the same bytes only if a policy is told the same. Verdicts are remembered
 //! by the whole of them, so remembering never changes a verdict.
 
-use std::array;
-use std::borrow::Cow;
-
-use catalogue::operation::PARAMETERS_MAX;
 use feed::SubjectKind;
+use smallvec::SmallVec;
 
 use crate::contract::Request;
 use crate::contract::postern::policy::types;
-use crate::{Input, Inputs, Question, SubjectView};
+use crate::{Input, Question};
 
-/// A question with its parameters decoded.
-pub(crate) struct QuestionInput<'a> {
-    subject: SubjectView<'a>,
-    inputs: Inputs<'a>,
-    operation: &'a catalogue::Operation,
-    parameters: [(&'a str, Cow<'a, str>); PARAMETERS_MAX],
-    parameter_count: usize,
-}
-
-impl<'a> QuestionInput<'a> {
-    pub(crate) fn of(question: &Question<'a>) -> Self {
-        let mut given = question.operation.parameters();
-        let mut parameter_count = 0;
-        let parameters = array::from_fn(|_| {
-            let parameter = given.next();
-            parameter_count += usize::from(parameter.is_some());
-            parameter.unwrap_or_default()
-        });
-        Self {
-            subject: question.subject,
-            inputs: question.inputs,
-            operation: &question.operation.operation,
-            parameters,
-            parameter_count,
-        }
-    }
-
-    pub(crate) fn subject_kind(&self) -> SubjectKind {
-        self.subject.kind
-    }
-
-    pub(crate) fn inputs(&self) -> &Inputs<'a> {
-        &self.inputs
-    }
-
+impl<'a> Question<'a> {
     /// Hands over the request that a policy is asked with: of the inputs, those that it wants.
     pub(crate) fn with_request<T>(
         &self,
@@ -58,10 +21,12 @@ impl<'a> QuestionInput<'a> {
         let env_type_role =
             |(env_type, role): &(&'a str, Option<&'a str>)| types::EnvTypeRole { env_type, role: *role };
         let env_type_roles: Vec<_> = self.subject.env_types.iter().map(env_type_role).collect();
-        let parameters: [_; PARAMETERS_MAX] = array::from_fn(|at| types::Parameter {
-            name: self.parameters[at].0,
-            value: &self.parameters[at].1,
-        });
+        let decoded: SmallVec<[_; PARAMETERS_INLINE]> = self.operation.parameters().collect();
+        let parameters: SmallVec<[_; PARAMETERS_INLINE]> = decoded
+            .iter()
+            .map(|(name, value)| types::Parameter { name, value })
+            .collect();
+        let operation = &self.operation.operation;
         let wants = |input: &Input| wanted.contains(input);
         let headers: Vec<_> = self.wanted_headers(wanted).collect();
         ask(Request {
@@ -74,11 +39,11 @@ impl<'a> QuestionInput<'a> {
                 env_type_roles: &env_type_roles,
             },
             operation: types::Operation {
-                id: &self.operation.id,
-                permission: &self.operation.permission,
-                method: &self.operation.method,
-                path: &self.operation.path,
-                parameters: &parameters[..self.parameter_count],
+                id: &operation.id,
+                permission: &operation.permission,
+                method: &operation.method,
+                path: &operation.path,
+                parameters: &parameters,
             },
             inputs: types::Inputs {
                 time_ms: self.inputs.time_ms.filter(|_| wants(&Input::Time)),
@@ -102,7 +67,7 @@ impl<'a> QuestionInput<'a> {
     }
 
     /// Writes the canonical bytes over what the buffer held. The inputs are not among them: a policy that wants any is not
-    /// remembered.
+    /// remembered. Values of parameters are written as they came, and their names are known from the operation's path.
     pub(crate) fn write_canonical(&self, bytes: &mut Vec<u8>) {
         let subject = &self.subject;
         bytes.clear();
@@ -111,6 +76,7 @@ impl<'a> QuestionInput<'a> {
             SubjectKind::Member => 1,
             SubjectKind::Group => 2,
         });
+        bytes.extend_from_slice(self.operation.operation.canonical());
         write_text(bytes, subject.id);
         write_text(bytes, subject.org);
         write_optional(bytes, subject.org_role);
@@ -120,17 +86,14 @@ impl<'a> QuestionInput<'a> {
             write_text(bytes, env_type);
             write_optional(bytes, *role);
         }
-        let operation = self.operation;
-        for text in [&operation.id, &operation.permission, &operation.method, &operation.path] {
-            write_text(bytes, text);
-        }
-        write_length(bytes, self.parameter_count);
-        for (name, value) in &self.parameters[..self.parameter_count] {
-            write_text(bytes, name);
+        for (_, value) in self.operation.raw_parameters() {
             write_text(bytes, value);
         }
     }
 }
+
+/// Parameters of a path that take no memory of their own.
+const PARAMETERS_INLINE: usize = 4;
 
 fn kind(kind: SubjectKind) -> types::SubjectKind {
     match kind {

@@ -5,7 +5,6 @@ use std::fmt;
 use feed::{PolicyDigest, PolicyKind};
 
 use crate::evaluation::{Template, Verdict};
-use crate::input::QuestionInput;
 use crate::{Fault, Input, Judged, Manifest, Question};
 
 /// A role's or guard's policy, ready to be asked. Belongs to the engine that loaded it.
@@ -49,23 +48,22 @@ impl Policy {
     /// # Errors
     /// When it gives no verdict.
     pub fn judge(&self, question: &Question<'_>, settings: Option<&str>) -> Result<Judged, Fault> {
-        let input = QuestionInput::of(question);
-        input.with_request(&self.manifest.inputs, settings, |request| self.template.judge(request))
+        question.with_request(&self.manifest.inputs, settings, |request| self.template.judge(request))
     }
 
     /// Asks a fresh instance.
-    pub(crate) fn ask(&self, input: &QuestionInput<'_>, settings: Option<&str>) -> Result<Verdict, Fault> {
+    pub(crate) fn ask(&self, question: &Question<'_>, settings: Option<&str>) -> Result<Verdict, Fault> {
         let wanted = &self.manifest.inputs;
         let lacks = |wanted: &Input| match wanted {
-            Input::Time => input.inputs().time_ms.is_none(),
-            Input::SourceAddress => input.inputs().source_address.is_none(),
+            Input::Time => question.inputs.time_ms.is_none(),
+            Input::SourceAddress => question.inputs.source_address.is_none(),
             // A request may well have none of these.
             Input::Header(_) | Input::Query | Input::JsonBody => false,
         };
         if wanted.iter().any(lacks) {
             return Err(Fault::InputNotGiven);
         }
-        input.with_request(wanted, settings, |request| self.template.decide(request))
+        question.with_request(wanted, settings, |request| self.template.decide(request))
     }
 
     /// Returns whether the verdict depends on the subject, the operation and the settings alone.

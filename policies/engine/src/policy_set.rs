@@ -2,15 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use catalogue::Matched;
 use feed::{GuardScope, PolicyDigest, PolicyKind};
+use foldhash::quality::RandomState;
 
 use crate::decision::{Answers, Asked};
 use crate::evaluation::Verdict;
-use crate::input::QuestionInput;
 use crate::speaker::{self, Key, Speaker, Speakers};
 use crate::{
     Decision, Engine, Fault, Grant, Layout, LoadError, Memory, Needs, Outcome, Policy, Question, SubjectView, builtin,
@@ -19,9 +19,9 @@ use crate::{
 /// The policies that are in force. Belongs to one thread at a time.
 pub struct PolicySet {
     /// Roles of every organisation.
-    roles: HashMap<String, Speakers>,
+    roles: Named<Speakers>,
     /// Roles of one organisation, by organisation and name.
-    own_roles: HashMap<String, HashMap<String, Speakers>>,
+    own_roles: Named<Named<Speakers>>,
     guards: Vec<Guard>,
     /// Whether any policy asks for more than subject and operation.
     asks_for_inputs: bool,
@@ -31,6 +31,10 @@ pub struct PolicySet {
     /// The canonical input of the question being decided; kept for its capacity.
     canonical: RefCell<Vec<u8>>,
 }
+
+/// By name. Hashed with a seed of the process, as what is remembered is: SipHash would be a third of what a remembered
+/// decision costs.
+type Named<T> = HashMap<String, T, RandomState>;
 
 struct Guard {
     id: String,
@@ -47,17 +51,17 @@ impl PolicySet {
                 Speaker::new(Arc::clone(policy), None, memory)
             })
         };
-        let roles: HashMap<String, Speakers> = policies
+        let roles: Named<Speakers> = policies
             .into_iter()
             .map(|policy| (policy.name().to_owned(), speakers(&policy)))
             .collect();
         Self {
             asks_for_inputs: roles.values().any(Speakers::asks_for_inputs),
             roles,
-            own_roles: HashMap::new(),
+            own_roles: Named::default(),
             guards: Vec::new(),
             memory,
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             canonical: RefCell::default(),
         }
     }
@@ -91,8 +95,8 @@ impl PolicySet {
             });
             (role.clone(), speakers)
         });
-        let roles: HashMap<String, Speakers> = roles.collect();
-        let mut own_roles: HashMap<String, HashMap<String, Speakers>> = HashMap::new();
+        let roles: Named<Speakers> = roles.collect();
+        let mut own_roles: Named<Named<Speakers>> = Named::default();
         for entry in layout.roles.iter().filter(|entry| !roles.contains_key(&entry.role)) {
             let policies = (entry.policy.as_ref(), entry.fallback.as_ref());
             let speakers = Speakers::new(PolicyKind::Role, policies, |policy| {
@@ -173,12 +177,11 @@ impl PolicySet {
     }
 
     fn decide_with<'a>(&'a self, question: &Question<'a>, guarded: bool) -> Decision<'a> {
-        let input = QuestionInput::of(question);
         let mut canonical = self.canonical.borrow_mut();
         let hash = match self.memory {
             Memory::Off => 0,
             Memory::Bounded { .. } => {
-                input.write_canonical(&mut canonical);
+                question.write_canonical(&mut canonical);
                 self.hasher.hash_one(canonical.as_slice())
             }
         };
@@ -187,9 +190,9 @@ impl PolicySet {
             canonical: &canonical,
         };
         let mut answers = Answers::new();
-        let outcome = match self.ask_roles(&question.subject, (&input, key), &mut answers) {
+        let outcome = match self.ask_roles((question, key), &mut answers) {
             Ok(grant) if guarded => self
-                .ask_guards(question, (&input, key), &mut answers)
+                .ask_guards((question, key), &mut answers)
                 .unwrap_or(Outcome::Allowed(grant)),
             Ok(grant) => Outcome::Allowed(grant),
             Err(outcome) => outcome,
@@ -200,10 +203,10 @@ impl PolicySet {
     /// Returns the first role that allows, or what it means that none does.
     fn ask_roles<'a>(
         &'a self,
-        subject: &SubjectView<'a>,
-        asking: (&QuestionInput<'_>, Key<'_>),
+        asking: (&Question<'a>, Key<'_>),
         answers: &mut Answers<'a>,
     ) -> Result<Grant<'a>, Outcome<'a>> {
+        let subject = &asking.0.subject;
         let mut outcome = Outcome::NotAllowed;
         for (at, (role, scope)) in subject.roles().enumerate() {
             let speakers = self.role(subject.org, role);
@@ -233,12 +236,8 @@ impl PolicySet {
     }
 
     /// Returns what a guard makes of it that does not let it pass.
-    fn ask_guards<'a>(
-        &'a self,
-        question: &Question<'a>,
-        asking: (&QuestionInput<'_>, Key<'_>),
-        answers: &mut Answers<'a>,
-    ) -> Option<Outcome<'a>> {
+    fn ask_guards<'a>(&'a self, asking: (&Question<'a>, Key<'_>), answers: &mut Answers<'a>) -> Option<Outcome<'a>> {
+        let (question, _) = asking;
         for guard in self.guards_of(&question.subject, question.operation) {
             let asked = Asked::Guard {
                 guard: &guard.id,
@@ -283,7 +282,7 @@ impl PolicySet {
     }
 
     fn speakers(&self) -> impl Iterator<Item = &Speakers> {
-        let own_roles = self.own_roles.values().flat_map(HashMap::values);
+        let own_roles = self.own_roles.values().flat_map(Named::values);
         let guards = self.guards.iter().map(|guard| &guard.speakers);
         self.roles.values().chain(own_roles).chain(guards)
     }

@@ -10,7 +10,6 @@ use feed::decision::{
 use feed::{PolicyDigest, PolicyKind};
 
 use crate::evaluation::Verdict;
-use crate::input::QuestionInput;
 use crate::{EnvTypeRole, Fault, Inputs, Policy, Question, SubjectView};
 
 /// A question that owns what it is made of.
@@ -110,10 +109,7 @@ pub fn replay(
     policy: &dyn Fn(PolicyDigest) -> Option<Arc<Policy>>,
 ) -> Result<RecordedOutcome, NotAQuestion> {
     let question = OwnedQuestion::of(&decision.question, catalogue)?;
-    Ok(question.with(|question| {
-        let input = QuestionInput::of(question);
-        outcome(&decision.answers, |answer| ask(answer, &input, policy))
-    }))
+    Ok(question.with(|question| outcome(&decision.answers, |answer| ask(answer, question, policy))))
 }
 
 impl From<&Question<'_>> for RecordedQuestion {
@@ -198,7 +194,7 @@ fn outcome(
 
 fn ask(
     answer: &RecordedAnswer,
-    input: &QuestionInput<'_>,
+    question: &Question<'_>,
     policy: &dyn Fn(PolicyDigest) -> Option<Arc<Policy>>,
 ) -> Result<Verdict, Fault> {
     if let Some(fault) = Fault::by_name(&answer.verdict)
@@ -211,7 +207,7 @@ fn ask(
         RecordedAsked::Guard { .. } => PolicyKind::Guard,
     };
     let policy = answer.policy.and_then(policy).filter(|policy| policy.kind() == kind);
-    policy.ok_or(Fault::NoPolicy)?.ask(input, answer.settings.as_deref())
+    policy.ok_or(Fault::NoPolicy)?.ask(question, answer.settings.as_deref())
 }
 
 fn matched<'v>(operation: &Arc<Operation>, values: &'v [String]) -> Option<Matched<'v>> {

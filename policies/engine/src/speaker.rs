@@ -9,9 +9,8 @@ use feed::{PolicyDigest, PolicyKind};
 use crate::breaker::Breaker;
 use crate::decision::{Answer, Answers, Asked, Said};
 use crate::evaluation::Verdict;
-use crate::input::QuestionInput;
 use crate::verdicts::Verdicts;
-use crate::{Fault, Input, Memory, Needs, Policy};
+use crate::{Fault, Input, Memory, Needs, Policy, Question};
 
 /// The policy that is asked, and the one that is asked when it gives no verdict.
 pub(crate) struct Speakers {
@@ -60,7 +59,7 @@ impl Speakers {
     pub(crate) fn ask<'a>(
         &'a self,
         asked: Asked<'a>,
-        asking: (&QuestionInput<'_>, Key<'_>),
+        asking: (&Question<'_>, Key<'_>),
         answers: &mut Answers<'a>,
     ) -> Result<Spoken, Fault> {
         let fault = match &self.active {
@@ -70,9 +69,9 @@ impl Speakers {
             },
             None => nobody(asked, answers),
         };
-        let (input, _) = asking;
+        let (question, _) = asking;
         match &self.fallback {
-            Some(fallback) if fallback.policy.manifest().speaks_for(asked, input.subject_kind()) => {
+            Some(fallback) if fallback.policy.manifest().speaks_for(asked, question.subject.kind) => {
                 fallback.answer(asked, asking, answers)
             }
             Some(_) | None => Err(fault),
@@ -146,12 +145,12 @@ impl Speaker {
     fn answer<'a>(
         &'a self,
         asked: Asked<'a>,
-        (input, key): (&QuestionInput<'_>, Key<'_>),
+        (question, key): (&Question<'_>, Key<'_>),
         answers: &mut Answers<'a>,
     ) -> Result<Spoken, Fault> {
         let spoken = match self.recall(key) {
             Some(verdict) => Ok(self.spoken(verdict, true)),
-            None => self.evaluate(input, key).map(|verdict| self.spoken(verdict, false)),
+            None => self.evaluate(question, key).map(|verdict| self.spoken(verdict, false)),
         };
         answers.push(Answer {
             asked,
@@ -176,12 +175,12 @@ impl Speaker {
         })
     }
 
-    fn evaluate(&self, input: &QuestionInput<'_>, key: Key<'_>) -> Result<Verdict, Fault> {
+    fn evaluate(&self, question: &Question<'_>, key: Key<'_>) -> Result<Verdict, Fault> {
         let mut breaker = self.breaker.get();
         if breaker.is_open(Instant::now) {
             return Err(Fault::PutAside);
         }
-        let verdict = self.policy.ask(input, self.settings.as_deref());
+        let verdict = self.policy.ask(question, self.settings.as_deref());
         match &verdict {
             Ok(_) => breaker.succeeded(),
             Err(fault) => breaker.failed(*fault, Instant::now),

@@ -10,7 +10,6 @@ use catalogue::{Catalogue, Matched};
 use feed::{PolicyDigest, PolicyKind};
 
 use crate::anatomy::Anatomy;
-use crate::input::QuestionInput;
 use crate::{
     Class, Compiler, Engine, EnvTypeRole, Fault, Input, Inputs, LoadError, Manifest, Policy, Question, Said, ScopeKind,
     StartError, SubjectView, builtin, settings,
@@ -187,10 +186,9 @@ fn ask_all(policy: &Policy, class: Class, catalogue: &Catalogue) -> (Vec<(String
             operation: &operation,
             inputs,
         };
-        let input = QuestionInput::of(&question);
         let started = Instant::now();
         let said = policy
-            .ask(&input, None)
+            .ask(&question, None)
             .map_or_else(Said::Nothing, |verdict| verdict.said());
         times.push(started.elapsed());
         samples.push((operation.operation.id.clone(), said));
