@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, fail where they cannot go on")]
 
 mod builtin;
+mod compatibility;
 mod compiling;
 mod golden;
 mod guards;
