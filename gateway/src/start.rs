@@ -1,9 +1,11 @@
 //! Start and end of a gateway: bind everything, compile everything, then serve; drain, then stop. In between, other
 //! settings may be put in force, whole.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +83,8 @@ struct Threads {
     watcher: Option<Watcher>,
     log: Option<Writer>,
     decisions: Option<DecisionWriter>,
+    /// Ends when the admin service has been told of all decisions, as far as it takes them.
+    delivered: std::sync::mpsc::Receiver<Infallible>,
 }
 
 /// What the control thread has to itself.
@@ -241,7 +245,7 @@ impl Gateway {
             },
         ) = Control::new(self.arrivals, (self.engines, &self.shared), configurations.clone());
         let decisions = Arc::clone(&control.decisions);
-        start_control(configurations.clone(), control)?;
+        let delivered = start_control(configurations.clone(), control)?;
         let requests = Arc::<AllRequests>::default();
         let accepting = Arc::new(AtomicUsize::new(0));
         let mut workers = Vec::new();
@@ -278,6 +282,7 @@ impl Gateway {
             watcher: watcher.map_err(StartError::Thread)?,
             log: self.log,
             decisions: Some(DecisionWriter::start(self.decision_file, ends).map_err(StartError::Thread)?),
+            delivered,
         });
         Ok(Running {
             configured,
@@ -394,6 +399,9 @@ impl Running {
         }
         if let Some(decisions) = threads.decisions.take() {
             decisions.finish();
+            if threads.delivered.recv_timeout(DELIVERY_MAX) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!("the admin service has not been told of the last decisions; the decision log has them");
+            }
         }
         if let Some(log) = threads.log.take() {
             log.finish();
@@ -457,10 +465,14 @@ fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<(Engine, Policy
     })
 }
 
-/// The thread that follows the feed and delivers effects. It ends with the process: what it has not delivered is in the
-/// journal.
-fn start_control(configured: watch::Receiver<Arc<Shared>>, control: Control) -> Result<(), StartError> {
+/// The thread that follows the feed and delivers effects and decisions. It ends with the process: effects that it has not
+/// delivered are in the journal. Returns what ends when no decision is left to be told.
+fn start_control(
+    configured: watch::Receiver<Arc<Shared>>,
+    control: Control,
+) -> Result<std::sync::mpsc::Receiver<Infallible>, StartError> {
     let (opened, journal) = std::sync::mpsc::channel();
+    let (delivering, delivered) = std::sync::mpsc::channel();
     start_thread("postern-control".to_owned(), move |runtime| {
         let local = LocalSet::new();
         let controlling = async move {
@@ -486,11 +498,11 @@ fn start_control(configured: watch::Receiver<Arc<Shared>>, control: Control) -> 
                 Rc::clone(&admin),
                 base.clone(),
             ));
-            tokio::task::spawn_local(decision_log::deliver(
-                Rc::clone(&admin),
-                control.reports,
-                control.decisions,
-            ));
+            let delivery = decision_log::deliver(Rc::clone(&admin), control.reports, control.decisions);
+            tokio::task::spawn_local(async move {
+                delivery.await;
+                drop(delivering);
+            });
             let compiling = (Compiler::new(settings.policy_compiler.clone()), control.engines);
             let components = Components::new(Rc::clone(&admin), compiling, control.policies);
             let keys = settings.policy_keys.clone();
@@ -505,8 +517,11 @@ fn start_control(configured: watch::Receiver<Arc<Shared>>, control: Control) -> 
     journal
         .recv()
         .map_err(|_panicked| StartError::Policies("the control thread panicked".to_owned()))??;
-    Ok(())
+    Ok(delivered)
 }
+
+/// How long an end waits for the admin service to be told of the last decisions.
+const DELIVERY_MAX: Duration = Duration::from_secs(1);
 
 fn start_thread(name: String, run: impl FnOnce(Runtime) + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     let runtime = Builder::new_current_thread()

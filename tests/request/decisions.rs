@@ -79,6 +79,21 @@ fn every_refusal_after_authentication_can_be_looked_up_by_the_id_that_the_caller
 }
 
 #[test]
+fn what_was_decided_just_before_an_end_can_be_looked_up_after_it() {
+    let upstream = Upstream::answering(200, json!({}));
+    let postern = Postern::start(&upstream.url());
+    let member = postern.administrator().service_user(Roles {
+        org: "member",
+        apps: &[],
+        deploys_to: &[],
+    });
+    let id = assert_refused(&member.client.get("/orgs/acme/agents"), "not-allowed");
+    let postern = postern.restart();
+    let answer = postern.administrator().get(&format!("/orgs/acme/decisions/{id}"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
 fn as_much_of_what_is_allowed_is_kept_as_is_wished() {
     for (percent, least, most) in [("0", 0, 0), ("50", 30, 70), ("100", 100, 100)] {
         let upstream = Upstream::answering(200, json!({}));
