@@ -18,6 +18,7 @@ use catalogue::{Catalogue, Operation};
 use clap::{Arg, ArgMatches, Command};
 use engine::signature::TrustedKeys;
 use gateway::Sharing;
+use gateway::freshness::AgeLimits;
 use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, DecisionLog, Hosts, Limits, is_never_forwarded};
@@ -115,7 +116,10 @@ impl<const COMMAND: u8> clap::FromArgMatches for Given<COMMAND> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let names = keys::of(COMMAND).map(|key| key.name).chain([CONFIG]);
+        let names = keys::of(COMMAND)
+            .map(|key| key.name)
+            .chain(keys::old_names())
+            .chain([CONFIG]);
         for name in names {
             if let Some(value) = matches.get_one::<String>(name) {
                 self.0.insert(name.to_owned(), value.clone());
@@ -132,26 +136,27 @@ impl<const COMMAND: u8> clap::Args for Given<COMMAND> {
             .value_name("FILE")
             .env("POSTERN_CONFIG")
             .help(CONFIG_HELP);
-        keys::of(COMMAND).fold(command.arg(config), |command, key| {
+        let old = keys::old_names().map(|name| argument(name).hide(true));
+        keys::of(COMMAND).fold(command.arg(config).args(old), |command, key| {
             let help = match key.default {
                 Some(default) if !default.is_empty() => format!("{} [default: {default}]", key.help),
                 Some(_) | None => key.help.to_owned(),
             };
-            let argument = Arg::new(key.name)
-                .long(key.name.replace('_', "-"))
-                .value_name(key.value)
-                .help(help);
-            command.arg(
-                argument
-                    .env(format!("POSTERN_{}", key.name.to_uppercase()))
-                    .hide_env_values(true),
-            )
+            command.arg(argument(key.name).value_name(key.value).help(help))
         })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// The flag and the variable of a key.
+fn argument(name: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name.replace('_', "-"))
+        .env(format!("POSTERN_{}", name.to_uppercase()))
+        .hide_env_values(true)
 }
 
 impl<const COMMAND: u8> Given<COMMAND> {
@@ -176,9 +181,12 @@ impl<const COMMAND: u8> Given<COMMAND> {
         if let Some(path) = self.0.get(CONFIG) {
             reading.read_file(Path::new(path), COMMAND);
         }
-        reading
-            .values
-            .extend(self.0.into_iter().filter(|(name, _)| name != CONFIG));
+        for (name, value) in self.0.into_iter().filter(|(name, _)| name != CONFIG) {
+            match keys::replaced(&name) {
+                Some(by) => reading.errors.push(format!("{name}: replaced by {by}")),
+                None => drop(reading.values.insert(name, value)),
+            }
+        }
         for key in keys::of(COMMAND) {
             if let Some(default) = key.default {
                 reading
@@ -370,10 +378,25 @@ impl Reading {
             header_timeout: self.milliseconds("header_timeout_ms"),
             body_timeout: self.milliseconds("body_timeout_ms"),
             read_body_bytes_max: self.parsed("read_body_bytes_max", "a number of octets", 0),
-            data_age_max: self.milliseconds("data_age_max_ms"),
+            data_age: self.data_age(),
             upgrades_max: self.parsed("upgrades_max", "a number of connections", 0),
             upgrade_idle: self.milliseconds("upgrade_idle_timeout_ms"),
         }
+    }
+
+    fn data_age(&mut self) -> AgeLimits {
+        let limits = AgeLimits {
+            writes_max: self.milliseconds("data_age_writes_max_ms"),
+            reads_max: self.milliseconds("data_age_reads_max_ms"),
+        };
+        if limits.writes_max > limits.reads_max {
+            self.errors.push(format!(
+                "data_age_writes_max_ms: {} is more than data_age_reads_max_ms, {}",
+                limits.writes_max.as_millis(),
+                limits.reads_max.as_millis()
+            ));
+        }
+        limits
     }
 
     /// Reads a rate; none when it is 0 a second.
@@ -492,7 +515,9 @@ impl Reading {
         }
         for (name, value) in table {
             // A file may serve several commands: keys of the others are passed over, unknown ones are not.
-            if !keys::is_known(&name) {
+            if let Some(by) = keys::replaced(&name) {
+                self.errors.push(format!("{shown}: {name}: replaced by {by}"));
+            } else if !keys::is_known(&name) {
                 self.errors.push(format!("{shown}: unknown key {name}"));
             } else if keys::of(command).any(|key| key.name == name) {
                 match scalar(&value) {

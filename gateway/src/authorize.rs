@@ -90,7 +90,7 @@ impl<'p> Permit<'p> {
         let asked = Asked {
             facts: &Facts::default(),
             decision_id: (0, 0),
-            at_ms: worker.shared.settings.clock.unix_ms(),
+            at_ms: worker.shared.unix_ms(),
             source: granted.source,
             query: None,
             told: granted.told.as_deref(),

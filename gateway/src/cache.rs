@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,6 +15,7 @@ use dashmap::DashMap;
 use feed::{Digest, Record, Scope, SubjectKind, Thumbprint};
 use tokio::sync::watch;
 
+use crate::freshness::Freshness;
 use crate::limit::{Allowance, Rate};
 
 /// What gateways know of the store.
@@ -22,7 +23,7 @@ pub struct Cache {
     /// Replaced whole by a snapshot, changed in place by a change.
     tables: ArcSwap<Tables>,
     published: watch::Sender<u64>,
-    heard_ms: AtomicI64,
+    freshness: Freshness,
 }
 
 /// A token and its subject, both as of one revision.
@@ -135,7 +136,7 @@ impl Cache {
         Self {
             tables: ArcSwap::from_pointee(Tables::empty(String::new(), 0)),
             published: watch::Sender::new(0),
-            heard_ms: AtomicI64::new(i64::MIN),
+            freshness: Freshness::new(),
         }
     }
 
@@ -287,15 +288,9 @@ impl Cache {
         Ok(())
     }
 
-    /// Notes that the feed was heard, at a time in milliseconds since the Unix epoch.
-    pub fn heard(&self, now_ms: i64) {
-        self.heard_ms.store(now_ms, Ordering::Relaxed);
-    }
-
-    /// Returns how old the data may be: milliseconds since the feed was last heard. `None` before it ever was.
-    pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
-        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
-        (heard_ms != i64::MIN).then(|| now_ms.saturating_sub(heard_ms).max(0))
+    /// Returns how old what is here is.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 }
 

@@ -168,7 +168,7 @@ async fn of_environment(worker: &Worker, org: &str, app: &str, env: &str) -> Res
         env: env.to_owned(),
     };
     let known = &worker.shared.env_types;
-    let entry = known.entry(&environment, worker.shared.settings.clock.unix_ms());
+    let entry = known.entry(&environment, worker.shared.settings.clock.elapsed_ms());
     let ask = || async {
         let answer: Option<EnvironmentAnswer> =
             ask(&worker.orchestrator, &format!("/orgs/{org}/apps/{app}/envs/{env}")).await?;

@@ -143,9 +143,7 @@ fn add_own_fields(
     if let Some(authorization) = pool.upstream.authorization() {
         fields.insert(header::AUTHORIZATION, authorization);
     }
-    let identity = worker
-        .identities
-        .of(&shared.signer, caller, shared.settings.clock.unix_ms());
+    let identity = worker.identities.of(&shared.signer, caller, shared.unix_ms());
     let unsigned = || Refusal::caused_by(Reason::UpstreamFailed, "the identity could not be signed");
     fields.insert(IDENTITY, identity.ok_or_else(unsigned)?);
     let subject = HeaderValue::from_str(&caller.subject.id);

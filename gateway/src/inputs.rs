@@ -91,7 +91,7 @@ pub(crate) async fn gather(
             unread @ GatheredBody::Unread(_) => {
                 check_coding(&reading.parts.headers)?;
                 body = GatheredBody::Read(facts::read(worker, unread).await?);
-                let now_ms = worker.shared.settings.clock.unix_ms();
+                let now_ms = worker.shared.unix_ms();
                 caller = look_up(&worker.shared.cache, &caller.digest, now_ms)?;
             }
             GatheredBody::Read(bytes) => {

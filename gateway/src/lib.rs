@@ -29,9 +29,11 @@
 //! - [`sync`]: following the feed.
 //! - [`policies`]: what is decided with, at one revision.
 //! - [`cache`]: what is known, at one revision.
+//! - [`freshness`]: how old that is, and what may still be decided on it.
 //! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
 
 pub mod cache;
+pub mod freshness;
 pub mod front;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -16,8 +16,8 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// What is left of a rate: the theoretical arrival time of the generic cell rate algorithm, in microseconds since the Unix
-/// epoch (ITU-T I.371).
+/// What is left of a rate: the theoretical arrival time of the generic cell rate algorithm, in microseconds of the clock
+/// that those who take have in common, which does not go back (ITU-T I.371).
 #[derive(Debug, Default)]
 pub(crate) struct Allowance(AtomicI64);
 

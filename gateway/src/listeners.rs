@@ -150,7 +150,7 @@ fn bind(address: SocketAddr, workers: usize, sharing: Sharing) -> io::Result<Vec
 /// Waits for the first snapshot, and for its age, which is known a moment later.
 async fn first_data(cache: &Cache) {
     cache.reached(1).await;
-    while cache.age_ms(0).is_none() {
+    while !cache.freshness().is_known() {
         sleep(AGE_PAUSE).await;
     }
 }

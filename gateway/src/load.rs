@@ -21,13 +21,15 @@ pub(crate) fn check(worker: &Worker, origin: &Origin) -> Result<(), Refusal> {
 }
 
 /// A subject and a token may be used so often.
-pub(crate) fn check_rates(worker: &Worker, caller: &Caller, now_ms: i64) -> Result<(), Refusal> {
+pub(crate) fn check_rates(worker: &Worker, caller: &Caller) -> Result<(), Refusal> {
     let limits = &worker.shared.settings.limits;
+    // By the clock that nobody can set: one that was set back would leave nobody a request until it has caught up.
+    let now_ms = || worker.shared.settings.clock.elapsed_ms();
     if let Some(rate) = limits.subject_rate {
-        within(rate, "subject", caller.take_request(rate, now_ms))?;
+        within(rate, "subject", caller.take_request(rate, now_ms()))?;
     }
     if let Some(rate) = limits.token_rate {
-        let taken = worker.shared.token_allowances.take(&caller.digest, rate, now_ms);
+        let taken = worker.shared.token_allowances.take(&caller.digest, rate, now_ms());
         within(rate, "token", taken)?;
     }
     Ok(())

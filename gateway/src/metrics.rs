@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::Fault;
+use http::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -20,6 +21,7 @@ use crate::cache::Cache;
 use crate::decision_log::LogCounts;
 use crate::decisions::DecisionQueue;
 use crate::frames::Kind;
+use crate::freshness::Serves;
 use crate::policies::PolicyCounts;
 use crate::refusal::Reason;
 use crate::request_counts::AllRequests;
@@ -161,6 +163,11 @@ impl Outcome {
     /// An answer was passed on, with a status code.
     pub(crate) fn forwarded(status: u16) -> Self {
         Self::Forwarded(status / 100)
+    }
+
+    /// Whether we could not serve it now.
+    pub(crate) fn is_unavailable(self) -> bool {
+        matches!(self, Self::Refused(reason) if reason.status() == StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// Returns the word for the log and the metrics.
@@ -341,13 +348,26 @@ impl GatewayMetrics {
             "Revision that the cache is at.",
             self.cache.revision() as i64,
         )?;
-        if let Some(age_ms) = self.cache.age_ms(self.clock.unix_ms()) {
-            gauge(
-                encoder,
-                "postern_feed_age_milliseconds",
-                "Time since the feed was last heard.",
-                age_ms,
-            )?;
+        self.encode_freshness(encoder)
+    }
+
+    fn encode_freshness(&self, encoder: &mut DescriptorEncoder) -> std::fmt::Result {
+        let (freshness, clock) = (self.cache.freshness(), &self.clock);
+        if let Some(age_ms) = freshness.age_ms(clock) {
+            let help = "Time since the feed was last heard.";
+            gauge(encoder, "postern_feed_age_milliseconds", help, age_ms)?;
+        }
+        if let Some(difference_ms) = freshness.clock_difference_ms(clock) {
+            let help = "By how much this machine's clock is ahead of the admin service's.";
+            gauge(encoder, "postern_clock_difference_milliseconds", help, difference_ms)?;
+        }
+        let limits = self.configured.borrow().settings.limits.data_age;
+        let serves = freshness.serves(clock, &limits).unwrap_or(Serves::Nothing);
+        let help = "What may be decided on data of the age that it has: 1 for what holds.";
+        let mut family = encoder.encode_descriptor("postern_data_serves", help, None, MetricType::Gauge)?;
+        for each in Serves::ALL {
+            let holds = i64::from(each == serves);
+            ConstGauge::new(holds).encode(family.encode_family(&[("operations", each.name())])?)?;
         }
         Ok(())
     }

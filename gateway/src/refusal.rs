@@ -77,6 +77,8 @@ pub enum Reason {
     NoData,
     /// The data is older than it may be.
     DataTooOld,
+    /// The data is older than it may be for an operation that may change something.
+    DataTooOldToWrite,
     /// A fact that the decision needs cannot be had.
     FactUnavailable,
     /// A policy that might have allowed the operation is broken.
@@ -311,7 +313,7 @@ const GUARD_REASON_CHARS_MAX: usize = 500;
 
 /// The table of refusals, in the order of the reasons.
 #[rustfmt::skip]
-static TABLE: [Row; 34] = {
+static TABLE: [Row; 35] = {
     use Reason as R;
     use StatusCode as S;
     [
@@ -346,6 +348,7 @@ static TABLE: [Row; 34] = {
         (R::AdminUnavailable, "admin-unavailable", S::SERVICE_UNAVAILABLE, "the admin service cannot answer now"),
         (R::NoData, "no-data", S::SERVICE_UNAVAILABLE, "the gateway has no data yet"),
         (R::DataTooOld, "data-too-old", S::SERVICE_UNAVAILABLE, "the gateway's data is too old to decide"),
+        (R::DataTooOldToWrite, "data-too-old-to-write", S::SERVICE_UNAVAILABLE, "the gateway's data is too old to decide on anything but reads"),
         (R::FactUnavailable, "fact-unavailable", S::SERVICE_UNAVAILABLE, "a fact that the decision needs cannot be had now"),
         (R::PolicyFault, "policy-fault", S::SERVICE_UNAVAILABLE, "a policy that might allow this failed"),
         (R::Overloaded, "overloaded", S::SERVICE_UNAVAILABLE, "as much is under way as may be"),

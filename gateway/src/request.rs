@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use catalogue::{EnvTypes, Matched};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use crate::cache::Caller;
 use crate::connection::{Connection, Origin};
 use crate::facts::{self, Facts, GatheredBody};
 use crate::forward::forward;
+use crate::freshness;
 use crate::grpc;
 use crate::inputs::{self, Reading, Told};
 use crate::load;
@@ -109,6 +110,9 @@ async fn handle(
             let mut response = refusal.into_response(&under_way.decision_id());
             if let Some(message) = message {
                 grpc::tell_status(&mut response, &message);
+            }
+            if outcome.is_unavailable() {
+                tell_age(&worker, response.headers_mut());
             }
             let finished = Finished {
                 bytes: 0,
@@ -236,11 +240,13 @@ async fn decide<'r>(
             });
         }
     }
-    check_age(worker, at_ms)?;
+    let is_read = operation.as_ref().is_ok_and(|operation| operation.operation.is_read());
+    // Whoever asks for what is no operation hears that, as long as anything is decided.
+    freshness::check(shared, is_read || operation.is_err())?;
     let caller = authenticate(&shared.cache, &parts.headers, connection.certificate(), at_ms)
         .map_err(|refusal| load::slow_guesses(worker, origin, refusal))?;
     record.identify(&caller);
-    load::check_rates(worker, &caller, at_ms)?;
+    load::check_rates(worker, &caller)?;
     let operation = operation?;
     let decision_id = record.decision_id;
     let gathered = Gathered {
@@ -255,6 +261,7 @@ async fn decide<'r>(
     // In a box of its own: most requests should not carry the room that this needs.
     let gathered = Box::pin(gather(worker, received, (&operation, decision_id), gathered)).await?;
     record.identify(&gathered.caller);
+    freshness::check(shared, is_read)?;
     permit(worker, received, (operation, decision_id), gathered)
 }
 
@@ -348,11 +355,7 @@ async fn gather_facts(
         return Err(authorize::not_allowed(worker, (&caller, operation, asked)));
     }
     let gathered = facts::gather(worker, operation, body).await;
-    let caller = look_up(
-        &worker.shared.cache,
-        &caller.digest,
-        worker.shared.settings.clock.unix_ms(),
-    )?;
+    let caller = look_up(&worker.shared.cache, &caller.digest, worker.shared.unix_ms())?;
     match gathered {
         Ok((facts, body)) => Ok((caller, facts, body)),
         // That an environment does not exist is told only to those who may look.
@@ -373,16 +376,6 @@ fn may_read_app(worker: &Worker, (caller, operation, asked): Asking<'_>) -> bool
     Matched::from_values(read, &[org, app]).is_some_and(|read| authorize::roles_allow(worker, (caller, &read, asked)))
 }
 
-/// Data may be no older than its limit: a revocation could have been missed.
-fn check_age(worker: &Worker, now_ms: i64) -> Result<(), Reason> {
-    let settings = &worker.shared.settings;
-    match worker.shared.cache.age_ms(now_ms) {
-        None => Err(Reason::NoData),
-        Some(age_ms) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(Reason::DataTooOld),
-        Some(_) => Ok(()),
-    }
-}
-
 /// The keys for `Postern-Identity`, as RFC 8615 well-known resource. They are public.
 fn jwks(worker: &Worker) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(worker.shared.signer.jwks()));
@@ -392,6 +385,14 @@ fn jwks(worker: &Worker) -> Response<Bytes> {
     response
 }
 
+/// Tells a caller whom we cannot serve now how old the data is, in whole seconds.
+fn tell_age(worker: &Worker, fields: &mut HeaderMap) {
+    let shared = &worker.shared;
+    if let Some(age_ms) = shared.cache.freshness().age_ms(&shared.settings.clock) {
+        fields.insert(DATA_AGE, HeaderValue::from(age_ms / 1000));
+    }
+}
+
 /// Notes that a request ended because it was cut.
 fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut AccessRecord) {
     if let Some(reason) = registered.and_then(Registered::ended_by) {
@@ -399,6 +400,8 @@ fn tell_cut(worker: &Worker, registered: Option<&Registered>, record: &mut Acces
         record.detail = Some(reason.id().to_owned());
     }
 }
+
+const DATA_AGE: HeaderName = HeaderName::from_static("postern-data-age");
 
 const JWKS_PATH: &str = "/.well-known/jwks.json";
 

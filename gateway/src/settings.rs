@@ -9,6 +9,7 @@ use engine::signature::TrustedKeys;
 use feed::Clock;
 use http::HeaderName;
 
+use crate::freshness::AgeLimits;
 use crate::front::Front;
 use crate::limit::Rate;
 use crate::tls::TlsSettings;
@@ -94,8 +95,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Longest body where it must be read, in octets.
     pub read_body_bytes_max: usize,
-    /// Oldest data that requests are decided on.
-    pub data_age_max: Duration,
+    /// How old data may be that requests are decided on.
+    pub data_age: AgeLimits,
     /// Upgraded connections at once, over all workers. More are refused.
     pub upgrades_max: usize,
     /// Longest time without an octet on an upgraded connection.
@@ -173,7 +174,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             read_body_bytes_max: 1024 * 1024,
-            data_age_max: Duration::from_mins(15),
+            data_age: AgeLimits::default(),
             upgrades_max: 1000,
             upgrade_idle: Duration::from_hours(1),
         }

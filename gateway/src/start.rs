@@ -25,6 +25,7 @@ use crate::decisions::DecisionQueue;
 use crate::effects::{Arrivals, Effects, Reporter};
 use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
+use crate::freshness::Serves;
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
 use crate::limit::TokenAllowances;
@@ -343,23 +344,33 @@ impl Running {
         self.configured.borrow().tls.clone()
     }
 
-    /// Says whether requests can be decided.
+    /// Returns which requests can be decided, if any.
     ///
     /// # Errors
-    /// Why they cannot.
-    pub fn ready(&self) -> Result<(), NotReady> {
+    /// Why none can.
+    pub fn ready(&self) -> Result<Serves, NotReady> {
         let shared = Arc::clone(&self.configured.borrow());
         let settings = &shared.settings;
         if *self.phase.borrow() != Phase::Serve {
             return Err(NotReady::Draining);
         }
-        match (shared.cache.store(), shared.cache.age_ms(settings.clock.unix_ms())) {
+        let freshness = shared.cache.freshness();
+        match (
+            shared.cache.store(),
+            freshness.serves(&settings.clock, &settings.limits.data_age),
+        ) {
             (None, _) | (_, None) => Err(NotReady::NoData),
-            (_, Some(age_ms)) if age_ms as u128 > settings.limits.data_age_max.as_millis() => Err(NotReady::DataTooOld),
+            (_, Some(Serves::Nothing)) => Err(NotReady::DataTooOld),
             // Whoever waits for this to end another gateway on the same address would leave nobody to listen.
             _ if self.accepting.load(Ordering::Relaxed) < self.counters.len() => Err(NotReady::NotAccepting),
-            (Some(_), Some(_)) => Ok(()),
+            (Some(_), Some(serves)) => Ok(serves),
         }
+    }
+
+    /// Returns how old the data is, in milliseconds. `None` before any has arrived.
+    pub fn data_age_ms(&self) -> Option<i64> {
+        let shared = Arc::clone(&self.configured.borrow());
+        shared.cache.freshness().age_ms(&shared.settings.clock)
     }
 
     /// Adds the gateway's metrics to a registry.

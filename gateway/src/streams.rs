@@ -4,7 +4,7 @@
 //! when a token expires, those whose token or subject changed are decided again, and all when policies or guards did: on the
 //! facts and inputs of their first decision, but for the time, which is now. What is no longer allowed is cut; everything
 //! else goes on untouched. How a request ends when it is cut is known to whoever
-//! moves its octets, not here.
+//! moves its octets, not here. When the data has become too old for what a request does, it is cut as well.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::authenticate::look_up;
 use crate::authorize::{Asked, Permit, authorize};
 use crate::facts::Facts;
+use crate::freshness::{self, Serves};
 use crate::inputs::Told;
 use crate::refusal::{Reason, Refusal};
 use crate::worker::{Current, Worker};
@@ -45,6 +46,8 @@ pub(crate) struct Stream {
     told: Option<Rc<Told>>,
     source: IpAddr,
     bodiless: bool,
+    /// Whether its operation can only read.
+    is_read: bool,
     decision_id: (u64, u64),
     expires_ms: i64,
     /// The revision that had last changed the token or the subject when the request was last decided.
@@ -113,6 +116,7 @@ impl Streams {
             told,
             source,
             bodiless,
+            is_read: permit.operation().operation.is_read(),
             decision_id,
             policies: Cell::new(policies),
             digest: caller.digest,
@@ -237,6 +241,7 @@ impl Slots {
 /// Cuts what is no longer allowed, for as long as the worker runs.
 pub(crate) async fn watch(current: Current) {
     let mut revisions = current.get().shared.cache.revisions();
+    let mut served = None;
     loop {
         // The machine's clock may be set, so the time of an expiry is looked for and not slept until.
         let worker = current.get();
@@ -251,12 +256,24 @@ pub(crate) async fn watch(current: Current) {
         match changed {
             Ok(Ok(())) => worker.policies.published(worker.shared.cache.revision()),
             Ok(Err(_gone)) => return,
-            Err(_elapsed) if worker.streams.earliest_expiry_ms.get() <= worker.shared.settings.clock.unix_ms() => {}
-            Err(_elapsed) => continue,
+            Err(_elapsed) if worker.streams.earliest_expiry_ms.get() <= worker.shared.unix_ms() => {}
+            Err(_elapsed) if serves(&worker) > served => {}
+            Err(_elapsed) => {
+                served = serves(&worker);
+                continue;
+            }
         }
+        served = serves(&worker);
         decide_again(&worker).await;
         sleep(LOOK_PAUSE).await;
     }
+}
+
+/// What may be decided on the data as old as it is.
+fn serves(worker: &Worker) -> Option<Serves> {
+    let settings = &worker.shared.settings;
+    let freshness = worker.shared.cache.freshness();
+    freshness.serves(&settings.clock, &settings.limits.data_age)
 }
 
 /// Looks at all requests under way, some at a time, so that others are served in between.
@@ -292,7 +309,8 @@ enum Looked {
 
 fn is_still_allowed(worker: &Worker, stream: &Stream) -> Result<Looked, Refusal> {
     let shared = &worker.shared;
-    let now_ms = shared.settings.clock.unix_ms();
+    freshness::check(shared, stream.is_read)?;
+    let now_ms = shared.unix_ms();
     let caller = look_up(&shared.cache, &stream.digest, now_ms)?;
     let (changed, policies) = (caller.changed, worker.policies.at(caller.revision).number);
     if (changed, policies) == (stream.changed.get(), stream.policies.get()) {
@@ -317,7 +335,7 @@ fn is_still_allowed(worker: &Worker, stream: &Stream) -> Result<Looked, Refusal>
     Ok(Looked::Decided)
 }
 
-/// How late an expiry may be noticed.
+/// How late an expiry, or the age of the data, may be noticed.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Shortest time between two looks at all requests: a look at 10,000 takes about 1 ms, and changes may come in thousands.
@@ -345,6 +363,7 @@ mod tests {
                 told: None,
                 source: IpAddr::from([127, 0, 0, 1]),
                 bodiless: true,
+                is_read: true,
                 decision_id: (0, 0),
                 policies: Cell::new(0),
                 expires_ms: i64::MAX,

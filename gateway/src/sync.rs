@@ -107,12 +107,20 @@ async fn follow_once(
 async fn read_frames((cache, policies): (&Cache, &Keeper), clock: &Clock, mut body: Incoming) -> Result<(), Lost> {
     let mut lines = Lines::default();
     let mut snapshot = None;
+    let mut time_told = false;
     loop {
         while let Some(line) = lines.next()? {
-            apply((cache, policies), &mut snapshot, serde_json::from_slice(&line)?).await?;
+            let frame = serde_json::from_slice(&line)?;
+            if let Frame::Heartbeat { unix_ms, .. } = &frame {
+                match std::mem::replace(&mut time_told, true) {
+                    false => cache.freshness().time_was_told(clock, *unix_ms),
+                    true => cache.freshness().time_went_on(clock, *unix_ms),
+                }
+            }
+            apply((cache, policies), &mut snapshot, frame).await?;
             // Only what was taken makes the data younger: a feed that is refused, such as that of another store, does not.
             if snapshot.is_none() {
-                cache.heard(clock.unix_ms());
+                cache.freshness().heard_at(clock.elapsed_ms());
             }
         }
         let frame = timeout(SILENCE_MAX, body.frame())

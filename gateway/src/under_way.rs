@@ -25,7 +25,7 @@ impl UnderWay {
         worker.counters.begun();
         let record = AccessRecord {
             decision_id: worker.next_decision_id(),
-            at_ms: worker.shared.settings.clock.unix_ms(),
+            at_ms: worker.shared.unix_ms(),
             started: Instant::now(),
             source: origin.address,
             method: parts.method.clone(),

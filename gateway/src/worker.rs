@@ -77,6 +77,11 @@ struct DecisionIds {
 }
 
 impl Shared {
+    /// Returns the time of day by which things end, in milliseconds since the Unix epoch.
+    pub(crate) fn unix_ms(&self) -> i64 {
+        self.cache.freshness().unix_ms(&self.settings.clock)
+    }
+
     /// Returns the same with other settings. What was learnt of an orchestrator is forgotten with it.
     ///
     /// # Errors

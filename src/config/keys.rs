@@ -34,10 +34,24 @@ pub(super) fn needs_restart(name: &str) -> bool {
     NEEDS_RESTART.contains(&name)
 }
 
+/// Returns what a key that is no longer one was replaced by.
+pub(super) fn replaced(name: &str) -> Option<&'static str> {
+    let replaced = REPLACED.iter().find(|(old, _)| *old == name);
+    replaced.map(|(_, by)| *by)
+}
+
+/// Returns the names of keys that are no longer ones. Whoever still gives one is told, however it is given: passed over, a
+/// limit would be another than was meant.
+pub(super) fn old_names() -> impl Iterator<Item = &'static str> {
+    REPLACED.iter().map(|(old, _)| *old)
+}
+
 /// Returns whether any command has a key of this name.
 pub(super) fn is_known(name: &str) -> bool {
     ALL_KEYS.iter().any(|key| key.name == name)
 }
+
+const REPLACED: &[(&str, &str)] = &[("data_age_max_ms", "data_age_writes_max_ms and data_age_reads_max_ms")];
 
 /// What is decided once: sockets, threads, places of files, who this is and whom it follows.
 const NEEDS_RESTART: &[&str] = &[
@@ -144,7 +158,8 @@ const ALL_KEYS: &[Key] = &[
     Key { name: "read_body_bytes_max", value: "OCTETS", help: "Longest body where it must be read", default: Some("1048576"), commands: EDGE },
     Key { name: "upgrades_max", value: "N", help: "Upgraded connections at once; more are refused: 503", default: Some("1000"), commands: EDGE },
     Key { name: "upgrade_idle_timeout_ms", value: "MS", help: "Longest time without an octet on an upgraded connection", default: Some("3600000"), commands: EDGE },
-    Key { name: "data_age_max_ms", value: "MS", help: "Oldest data that requests are decided on; older: 503", default: Some("900000"), commands: EDGE },
+    Key { name: "data_age_writes_max_ms", value: "MS", help: "Oldest data on which every operation is decided; older: only those that read, the others 503", default: Some("60000"), commands: EDGE },
+    Key { name: "data_age_reads_max_ms", value: "MS", help: "Oldest data on which operations that read are decided; older: 503", default: Some("900000"), commands: EDGE },
     Key { name: "drain_timeout_ms", value: "MS", help: "Longest time to finish what runs when told to stop", default: Some("30000"), commands: ALL },
     Key { name: "access_log", value: "WHERE", help: "Access log: stdout, off, or the path of a file", default: Some("stdout"), commands: EDGE },
     Key { name: "decision_log", value: "WHERE", help: "Decision log: off, or the path of a file; empty: decisions.log in the directory of data", default: Some(""), commands: EDGE },

@@ -105,3 +105,24 @@ fn an_upgrade_is_refused_where_requests_could_be_hidden_in_it() {
         );
     }
 }
+
+#[test]
+fn a_key_that_was_replaced_is_refused_and_what_replaced_it_is_told() {
+    let told = "data_age_max_ms: replaced by data_age_writes_max_ms and data_age_reads_max_ms";
+    let (_file, given) = file("data_age_max_ms = 1000\n");
+    let of_flag = Given::default().with("data_age_max_ms", "1000");
+    for given in [given, of_flag] {
+        let errors = errors(given.with("upstream", "http://127.0.0.1:9"));
+        assert!(errors.len() == 1 && errors[0].ends_with(told), "{errors:?}");
+    }
+}
+
+#[test]
+fn data_may_not_be_older_for_writes_than_for_reads() {
+    let given = Given::default().with("upstream", "http://127.0.0.1:9");
+    let errors = errors(given.with("data_age_reads_max_ms", "59999"));
+    assert_eq!(
+        errors,
+        ["data_age_writes_max_ms: 60000 is more than data_age_reads_max_ms, 59999"]
+    );
+}

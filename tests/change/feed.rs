@@ -43,23 +43,6 @@ fn a_gateway_goes_on_deciding_while_the_admin_service_is_away_and_follows_when_i
 }
 
 #[test]
-fn data_that_is_too_old_decides_nothing_until_it_is_fresh_again() {
-    let upstream = Upstream::answering(200, json!([]));
-    let halves = Halves::start(&upstream.url(), &["--data-age-max-ms", "3000"]);
-    let ci = halves.administrator().with_org_role("member");
-    let halves = halves.kill_admin();
-    let refused = eventually("the age", || {
-        Some(ci.client.get(ENV_TYPES)).filter(|answer| answer.status != 200)
-    });
-    assert_refused(&refused, "data-too-old");
-    let ready = halves.operator().get("/readyz");
-    assert_eq!(ready.status, 503, "{}", ready.shown());
-    let halves = halves.start_admin();
-    halves.wait_until_ready();
-    ci.client.get(ENV_TYPES).ok(200);
-}
-
-#[test]
 fn an_admin_service_that_does_not_know_us_is_unavailable_and_the_caller_keeps_a_good_token() {
     let stranger = Upstream::answering(401, json!({"error": "unauthenticated", "message": "who?"}));
     let upstream = Upstream::answering(200, json!([]));
@@ -73,7 +56,8 @@ fn an_admin_service_that_does_not_know_us_is_unavailable_and_the_caller_keeps_a_
 #[test]
 fn a_gateway_finds_back_from_a_connection_on_which_nothing_comes() {
     let upstream = Upstream::answering(200, json!([]));
-    let halves = Halves::start(&upstream.url(), &["--data-age-max-ms", "3000"]);
+    let flags = ["--data-age-writes-max-ms", "3000", "--data-age-reads-max-ms", "3000"];
+    let halves = Halves::start(&upstream.url(), &flags);
     // Connections are taken and never answered, as behind a router that lost its way.
     halves.link.fall_silent();
     eventually("the age", || {

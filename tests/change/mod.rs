@@ -3,6 +3,7 @@
 mod durability;
 mod effects;
 mod feed;
+mod freshness;
 mod policies;
 mod policy_model;
 mod revocation;

@@ -104,11 +104,7 @@ impl Postern {
 
     /// Returns the value of a series of the metrics, as it is written there; 0 when it is not there.
     pub(crate) fn metric(&self, series: &str) -> f64 {
-        let text = String::from_utf8(self.operator().get("/metrics").body).expect("a text");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        metric(&self.operator(), series)
     }
 
     /// Waits until a series of the metrics has a value.
@@ -305,6 +301,11 @@ impl Halves {
         self.with_token(&bootstrap_token(&self.place.data()))
     }
 
+    /// Returns the value of a series of the gateway's metrics, as [`Postern::metric`] does.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        metric(&self.operator(), series)
+    }
+
     /// Returns whoever watches the gateway's listener for operators.
     pub(crate) fn operator(&self) -> Client {
         client(self.ops_address, None)
@@ -400,6 +401,14 @@ fn bootstrap_token(data: &Path) -> String {
 
 fn client(address: SocketAddr, token: Option<String>) -> Client {
     Client { address, token }
+}
+
+fn metric(operator: &Client, series: &str) -> f64 {
+    let text = String::from_utf8(operator.get("/metrics").body).expect("a text");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
 }
 
 fn wait_until_ready(address: SocketAddr) {

@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::postern::Postern;
 
 /// Every reason with its status code.
-pub(crate) const REFUSALS: [(&str, u16); 34] = [
+pub(crate) const REFUSALS: [(&str, u16); 35] = [
     ("request-ambiguous", 400),
     ("credential-in-query", 400),
     ("credentials-twice", 400),
@@ -35,6 +35,7 @@ pub(crate) const REFUSALS: [(&str, u16); 34] = [
     ("admin-unavailable", 503),
     ("no-data", 503),
     ("data-too-old", 503),
+    ("data-too-old-to-write", 503),
     ("fact-unavailable", 503),
     ("policy-fault", 503),
     ("overloaded", 503),

@@ -277,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_reads_when_its_method_and_its_permission_say_so_and_its_connection_stays_what_it_is() {
+        let shipped = shipped();
+        for operation in shipped.operations() {
+            assert_eq!(operation.is_read(), operation.method == "GET", "{}", operation.id);
+        }
+        let own = |method, permission| Operation::new(method, "/x", "x", permission).expect("valid");
+        for unlike in [own("POST", "x.read"), own("GET", "x.write"), own("GET", "x.logs")] {
+            assert!(!unlike.is_read(), "{unlike:?}");
+        }
+        let socket = own("GET", "x.read").upgrading(vec!["websocket".to_owned()]);
+        assert!(!socket.expect("valid").is_read());
+    }
+
+    #[test]
     fn what_is_not_in_the_catalogue_is_not_identified() {
         let catalogue = shipped();
         let unknown = [

@@ -160,6 +160,13 @@ impl Operation {
         Ok(self)
     }
 
+    /// Returns whether it can only read: a GET whose permission ends in `.read` or `.list`, on a connection that stays what
+    /// it is. What else there may be is taken for something that changes things.
+    pub fn is_read(&self) -> bool {
+        let verb = self.permission.rsplit('.').next();
+        self.method == "GET" && self.upgrade.is_empty() && matches!(verb, Some("read" | "list"))
+    }
+
     /// Returns the names of the path's parameters, in order.
     pub fn parameter_names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
