@@ -5,10 +5,12 @@
 //! to a revision are applied before it is published, entries that are all at most that old are together what the store
 //! held at that revision.
 
+mod image;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
@@ -16,7 +18,12 @@ use feed::{Digest, Record, Scope, SubjectKind, Thumbprint};
 use tokio::sync::watch;
 
 use crate::freshness::Freshness;
+use crate::kept::Arrivals;
 use crate::limit::{Allowance, Rate};
+use crate::policies::Desired;
+
+pub use image::NotAnImage;
+pub(crate) use image::change_part;
 
 /// What gateways know of the store.
 pub struct Cache {
@@ -24,6 +31,12 @@ pub struct Cache {
     tables: ArcSwap<Tables>,
     published: watch::Sender<u64>,
     freshness: Freshness,
+    /// The revision that may be confirmed.
+    confirmable: watch::Sender<u64>,
+    /// The way to the disk, when what is here is kept.
+    kept: OnceLock<Arc<Arrivals>>,
+    /// What was confirmed before there was anything here.
+    floor: OnceLock<(String, u64)>,
 }
 
 /// A token and its subject, both as of one revision.
@@ -98,10 +111,14 @@ pub struct Snapshot(Tables);
 struct Tables {
     store: String,
     revision: AtomicU64,
+    /// The revision that is being applied, or was last.
+    begun: AtomicU64,
     tokens: DashMap<Digest, Arc<Token>, BuildHasherDefault<DigestHasher>>,
     subjects: DashMap<Arc<str>, Arc<Slot>>,
     /// Names of organisations and roles, each once. Only whoever applies changes takes it.
     names: Mutex<HashSet<Arc<str>>>,
+    /// Kept for whoever takes all of this up again: who decides has policies elsewhere.
+    policies: Mutex<Desired>,
 }
 
 /// A token, as the cache keeps it: small, as there may be millions.
@@ -137,6 +154,9 @@ impl Cache {
             tables: ArcSwap::from_pointee(Tables::empty(String::new(), 0)),
             published: watch::Sender::new(0),
             freshness: Freshness::new(),
+            confirmable: watch::Sender::new(0),
+            kept: OnceLock::new(),
+            floor: OnceLock::new(),
         }
     }
 
@@ -230,6 +250,10 @@ impl Cache {
         let found = tables.revision.load(Ordering::Relaxed);
         self.tables.store(Arc::new(tables));
         self.published.send_replace(found);
+        match self.kept.get() {
+            Some(arrivals) => arrivals.push_whole(found),
+            None => drop(self.confirmable.send_replace(found)),
+        }
         Ok(())
     }
 
@@ -240,20 +264,19 @@ impl Cache {
     pub fn admits(&self, Snapshot(tables): &Snapshot) -> Result<(), Stale> {
         let own = self.tables.load();
         let found = tables.revision.load(Ordering::Relaxed);
-        if own.store.is_empty() {
-            return Ok(());
-        }
-        if own.store != tables.store {
+        let (store, revision) = match self.floor.get() {
+            Some((store, revision)) if own.store.is_empty() => (store, *revision),
+            None if own.store.is_empty() => return Ok(()),
+            Some(_) | None => (&own.store, self.revision()),
+        };
+        if *store != tables.store {
             return Err(Stale::OtherStore {
-                own: own.store.clone(),
+                own: store.clone(),
                 found: tables.store.clone(),
             });
         }
-        if found < self.revision() {
-            return Err(Stale::Revision {
-                own: self.revision(),
-                found,
-            });
+        if found < revision {
+            return Err(Stale::Revision { own: revision, found });
         }
         Ok(())
     }
@@ -280,12 +303,41 @@ impl Cache {
             return Ok(());
         }
         let tables = self.tables.load();
+        let kept = self.kept.get().map(|arrivals| (arrivals, records.clone()));
+        tables.begun.store(revision, Ordering::Release);
         for record in records {
             tables.apply(record, revision);
         }
         tables.revision.store(revision, Ordering::Release);
         self.published.send_replace(revision);
+        match kept {
+            Some((arrivals, records)) => arrivals.push(revision, records),
+            None => drop(self.confirmable.send_replace(revision)),
+        }
         Ok(())
+    }
+
+    /// Has everything kept that arrives from now on. Then only what is on the disk may be confirmed, so that no older state
+    /// is ever taken up again.
+    pub fn keep(&self, arrivals: Arc<Arrivals>) {
+        // Whoever was first keeps it.
+        let _ = self.kept.set(arrivals);
+    }
+
+    /// Takes nothing older, and of no other store, than what was confirmed before there was anything here.
+    pub fn set_floor(&self, store: String, revision: u64) {
+        // It is set once, at the start.
+        let _ = self.floor.set((store, revision));
+    }
+
+    /// Notes that the admin service may be told of a revision.
+    pub(crate) fn may_confirm(&self, revision: u64) {
+        self.confirmable.send_replace(revision);
+    }
+
+    /// Returns the revision that the admin service may be told of, as it grows.
+    pub fn confirmable(&self) -> watch::Receiver<u64> {
+        self.confirmable.subscribe()
     }
 
     /// Returns how old what is here is.
@@ -305,6 +357,26 @@ impl Snapshot {
     pub fn add(&mut self, record: Record) {
         let revision = self.0.revision.load(Ordering::Relaxed);
         self.0.apply(record, revision);
+    }
+
+    /// Returns the store that it is of.
+    pub fn store(&self) -> &str {
+        &self.0.store
+    }
+
+    /// Returns its revision.
+    pub fn revision(&self) -> u64 {
+        self.0.revision.load(Ordering::Relaxed)
+    }
+
+    /// Returns what it says of policies.
+    pub(crate) fn policies(&self) -> Desired {
+        self.0.policies().clone()
+    }
+
+    /// Returns how many tokens and subjects it holds.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.0.tokens.len(), self.0.subjects.len())
     }
 }
 
@@ -386,13 +458,24 @@ impl Caller {
 
 impl Tables {
     fn empty(store: String, revision: u64) -> Self {
+        Self::with_room(store, revision, 0)
+    }
+
+    fn with_room(store: String, revision: u64, tokens: usize) -> Self {
         Self {
             store,
             revision: AtomicU64::new(revision),
-            tokens: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), TOKEN_SHARDS),
-            subjects: DashMap::new(),
+            begun: AtomicU64::new(revision),
+            tokens: DashMap::with_capacity_and_hasher_and_shard_amount(tokens, BuildHasherDefault::default(), SHARDS),
+            subjects: DashMap::with_capacity_and_shard_amount(0, SHARDS),
             names: Mutex::default(),
+            policies: Mutex::default(),
         }
+    }
+
+    fn policies(&self) -> MutexGuard<'_, Desired> {
+        // A panic while it was held left a record that was taken or was not.
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apply(&self, record: Record, revision: u64) {
@@ -420,8 +503,9 @@ impl Tables {
             Record::TokenRemoved { digest } => {
                 self.tokens.remove(&digest);
             }
-            // What policies there are is known elsewhere.
-            Record::Policy(_) | Record::PolicyRemoved { .. } | Record::Guard(_) | Record::GuardRemoved { .. } => {}
+            Record::Policy(_) | Record::PolicyRemoved { .. } | Record::Guard(_) | Record::GuardRemoved { .. } => {
+                self.policies().take(&record);
+            }
         }
     }
 
@@ -466,5 +550,6 @@ fn find<'a>(roles: &'a [(Box<str>, Arc<str>)], object: &str) -> Option<&'a Arc<s
     Some(&roles[at].1)
 }
 
-/// Shards of the token map: at 1,000,000 tokens a shard that grows moves 4,000 of them, which takes microseconds.
-const TOKEN_SHARDS: usize = 256;
+/// Shards of the maps: at 1,000,000 tokens a shard that grows moves 4,000 of them, which takes microseconds; and whoever
+/// goes through all of it holds one of 256 at a time.
+const SHARDS: usize = 256;

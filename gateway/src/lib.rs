@@ -29,6 +29,7 @@
 //! - [`sync`]: following the feed.
 //! - [`policies`]: what is decided with, at one revision.
 //! - [`cache`]: what is known, at one revision.
+//! - [`kept`]: the same on a disk, for the next start.
 //! - [`freshness`]: how old that is, and what may still be decided on it.
 //! - [`effects`], [`journal`]: changes that begin here, on their way to the store.
 
@@ -39,6 +40,7 @@ pub mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;
+pub mod kept;
 pub mod limit;
 pub mod refusal;
 pub mod settings;

@@ -22,6 +22,7 @@ use crate::decision_log::LogCounts;
 use crate::decisions::DecisionQueue;
 use crate::frames::Kind;
 use crate::freshness::Serves;
+use crate::kept::KeptMetrics;
 use crate::policies::PolicyCounts;
 use crate::refusal::Reason;
 use crate::request_counts::AllRequests;
@@ -82,6 +83,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) workers: Vec<Arc<Counters>>,
     pub(crate) policies: Arc<PolicyCounts>,
     pub(crate) decisions: (Arc<DecisionQueue>, Arc<LogCounts>),
+    pub(crate) kept: Option<KeptMetrics>,
     /// Where the orchestrator of the moment is found.
     pub(crate) configured: watch::Receiver<Arc<Shared>>,
 }
@@ -242,6 +244,7 @@ impl Collector for GatewayMetrics {
         let (queue, logged) = &self.decisions;
         logged.encode(queue, &mut encoder)?;
         self.encode_cache(&mut encoder)?;
+        self.kept.as_ref().map_or(Ok(()), |kept| kept.encode(&mut encoder))?;
         let orchestrator = self.configured.borrow().settings.orchestrator.clone();
         orchestrator.encode_metrics(&mut encoder)?;
         self.tls.as_ref().map_or(Ok(()), |tls| encode_tls(tls, &mut encoder))

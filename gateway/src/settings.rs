@@ -11,6 +11,7 @@ use http::HeaderName;
 
 use crate::freshness::AgeLimits;
 use crate::front::Front;
+use crate::kept::Key;
 use crate::limit::Rate;
 use crate::tls::TlsSettings;
 use crate::upstream::Upstream;
@@ -20,8 +21,10 @@ use crate::upstream::Upstream;
 pub struct Settings {
     /// Name of this gateway, unique among the gateways of one admin service.
     pub name: String,
-    /// Directory for the identity key and for reports that the admin service has not confirmed.
+    /// Directory for the identity key, the kept state, and reports that the admin service has not confirmed.
     pub data: PathBuf,
+    /// With what the state is sealed that is kept for the next start; `None`: none is kept.
+    pub keep: Option<Key>,
     /// The orchestrator.
     pub orchestrator: Upstream,
     /// The admin service: feed, effects, and the operations it answers.

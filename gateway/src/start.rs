@@ -28,6 +28,7 @@ use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::freshness::Serves;
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
+use crate::kept::{Keeping, Kept, KeptComponents, KeptMetrics, TakenUp};
 use crate::limit::TokenAllowances;
 use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
@@ -47,6 +48,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     workers: Vec<(TcpListener, PolicySet, Arc<Counters>)>,
     engines: Arc<Engines>,
+    kept: Option<Kept>,
     sharing: Sharing,
     log: Option<Writer>,
     decision_file: Option<Rotating>,
@@ -61,6 +63,7 @@ pub struct Running {
     requests: Arc<AllRequests>,
     policies: Arc<PolicyCounts>,
     decisions: Arc<LogCounts>,
+    kept: Option<KeptMetrics>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Threads>,
     /// Workers that accept connections.
@@ -84,6 +87,7 @@ struct Threads {
     watcher: Option<Watcher>,
     log: Option<Writer>,
     decisions: Option<DecisionWriter>,
+    keeping: Option<Keeping>,
     /// Ends when the admin service has been told of all decisions, as far as it takes them.
     delivered: std::sync::mpsc::Receiver<Infallible>,
 }
@@ -92,6 +96,10 @@ struct Threads {
 struct Control {
     arrivals: Arrivals,
     engines: Arc<Engines>,
+    /// What is served from until the feed is heard.
+    taken_up: Option<TakenUp>,
+    /// Where components of policies are kept.
+    components: Option<KeptComponents>,
     /// To the workers.
     plans: Vec<mpsc::UnboundedSender<Plan>>,
     policies: Arc<PolicyCounts>,
@@ -134,6 +142,9 @@ pub enum StartError {
     /// The access log cannot be opened.
     #[error("the access log cannot be opened: {0}")]
     Log(std::io::Error),
+    /// There cannot be a place for the kept state.
+    #[error("the kept state cannot be opened: {0}")]
+    Kept(std::io::Error),
     /// The decision log cannot be opened.
     #[error("the decision log cannot be opened: {0}")]
     DecisionLog(std::io::Error),
@@ -186,6 +197,8 @@ impl Gateway {
             engine::Memory::Off
         };
         let listeners_count = listeners.len().max(1);
+        let cache = Arc::new(Cache::new());
+        let opening = Kept::start_opening(&settings, &cache);
         let decision_file = Rotating::open(&settings.decision_log).map_err(StartError::DecisionLog)?;
         let (engines, policies): (Vec<_>, Vec<_>) = compile(listeners.len(), memory)?.into_iter().unzip();
         let workers = listeners.into_iter().zip(policies);
@@ -194,7 +207,7 @@ impl Gateway {
             .collect();
         let shared = Arc::new(Shared {
             tls,
-            cache: Arc::new(Cache::new()),
+            cache,
             sources: Sources::new(),
             token_allowances: Arc::new(TokenAllowances::default()),
             workers: listeners_count,
@@ -208,10 +221,16 @@ impl Gateway {
             orchestrator_version: 0,
             settings,
         });
+        let kept = opening.map(|opening| {
+            opening
+                .join()
+                .unwrap_or_else(|_panic| Err(std::io::ErrorKind::Other.into()))
+        });
         Ok(Self {
             shared,
             workers,
             engines: Engines::new(engines),
+            kept: kept.transpose().map_err(StartError::Kept)?,
             sharing,
             log,
             decision_file,
@@ -238,13 +257,14 @@ impl Gateway {
             .collect();
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
         let (
-            control,
+            mut control,
             Controlled {
                 mut plans,
                 ends,
                 policies,
             },
         ) = Control::new(self.arrivals, (self.engines, &self.shared), configurations.clone());
+        let (keeping, kept) = control.keep(self.kept)?.unzip();
         let decisions = Arc::clone(&control.decisions);
         let delivered = start_control(configurations.clone(), control)?;
         let requests = Arc::<AllRequests>::default();
@@ -283,6 +303,7 @@ impl Gateway {
             watcher: watcher.map_err(StartError::Thread)?,
             log: self.log,
             decisions: Some(DecisionWriter::start(self.decision_file, ends).map_err(StartError::Thread)?),
+            keeping,
             delivered,
         });
         Ok(Running {
@@ -291,6 +312,7 @@ impl Gateway {
             requests,
             policies,
             decisions,
+            kept,
             phase,
             threads,
             accepting,
@@ -367,6 +389,11 @@ impl Running {
         }
     }
 
+    /// Returns whether the state for the next start can be written; `None` when none is kept.
+    pub fn keeps(&self) -> Option<bool> {
+        self.kept.as_ref().map(|kept| !kept.is_failing())
+    }
+
     /// Returns how old the data is, in milliseconds. `None` before any has arrived.
     pub fn data_age_ms(&self) -> Option<i64> {
         let shared = Arc::clone(&self.configured.borrow());
@@ -386,6 +413,7 @@ impl Running {
             workers: self.counters.clone(),
             policies: Arc::clone(&self.policies),
             decisions: (Arc::clone(&shared.decisions), Arc::clone(&self.decisions)),
+            kept: self.kept.clone(),
             configured: self.configured.subscribe(),
         }));
     }
@@ -394,6 +422,9 @@ impl Running {
     pub fn begin_drain(&self, time_max: Duration) {
         self.phase
             .send_replace(Phase::Drain(tokio::time::Instant::now() + time_max));
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever follows on the directory has the kept state from here on.
+        threads.keeping.iter().for_each(Keeping::end);
     }
 
     /// Waits until what runs has finished, at most the time given to [`Running::begin_drain`], and writes the log's end.
@@ -407,6 +438,9 @@ impl Running {
         }
         if let Some(watcher) = threads.watcher.take() {
             watcher.stop();
+        }
+        if let Some(keeping) = threads.keeping.take() {
+            keeping.join();
         }
         if let Some(decisions) = threads.decisions.take() {
             decisions.finish();
@@ -432,6 +466,8 @@ impl Control {
         let control = Self {
             arrivals,
             engines,
+            taken_up: None,
+            components: None,
             plans,
             policies: Arc::default(),
             shadows: Arc::default(),
@@ -454,6 +490,15 @@ impl Control {
                 policies,
             },
         )
+    }
+
+    /// Starts to keep what arrives, and takes over what was kept.
+    fn keep(&mut self, kept: Option<Kept>) -> Result<Option<(Keeping, KeptMetrics)>, StartError> {
+        let Some(kept) = kept else { return Ok(None) };
+        self.components = Some(kept.components.clone());
+        let (keeping, metrics, taken_up) = kept.start().map_err(StartError::Thread)?;
+        self.taken_up = taken_up;
+        Ok(Some((keeping, metrics)))
     }
 }
 
@@ -515,10 +560,16 @@ fn start_control(
                 drop(delivering);
             });
             let compiling = (Compiler::new(settings.policy_compiler.clone()), control.engines);
-            let components = Components::new(Rc::clone(&admin), compiling, control.policies);
+            let fetching = (Rc::clone(&admin), control.components);
+            let components = Components::new(fetching, compiling, control.policies);
             let keys = settings.policy_keys.clone();
             let policies = Keeper::new(components, keys, control.plans, control.shadows);
             tokio::task::spawn_local(Rc::clone(&policies).follow_arrivals());
+            if let Some(taken_up) = control.taken_up
+                && let Err(error) = taken_up.serve(&shared.cache, &policies, &settings.clock).await
+            {
+                tracing::error!(%error, "the kept state cannot be served from");
+            }
             let following = (Arc::clone(&shared.cache), policies);
             sync::follow(following, admin, settings.clock.clone(), base).await;
         };

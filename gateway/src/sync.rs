@@ -44,7 +44,9 @@ pub(crate) async fn follow(
 /// Tells the admin service how far the cache is, after each change and now and then, for ever.
 pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknowledgement) {
     loop {
-        let revision = cache.revision();
+        // What would be forgotten by a restart does not count yet.
+        let mut confirmable = cache.confirmable();
+        let revision = *confirmable.borrow();
         let acknowledgement = Acknowledgement {
             revision,
             ..base.clone()
@@ -55,7 +57,8 @@ pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknow
             continue;
         }
         // The pause ends early when there is something new to tell.
-        drop(timeout(ACKNOWLEDGE_PAUSE, cache.reached(revision + 1)).await);
+        let next = confirmable.wait_for(|confirmable| *confirmable > revision);
+        drop(timeout(ACKNOWLEDGE_PAUSE, next).await);
     }
 }
 
@@ -97,7 +100,7 @@ async fn follow_once(
         return Err(Lost::Status(response.status()));
     }
     let introduction = Acknowledgement {
-        revision: cache.revision(),
+        revision: *cache.confirmable().borrow(),
         ..introduction.clone()
     };
     send(admin, &introduction).await.map_err(Lost::Introduction)?;

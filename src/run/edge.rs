@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::Clock;
+use gateway::kept::Key;
 use gateway::settings::DecisionLog;
 use gateway::tls::{ServerTls, TlsFileError};
 use gateway::upstream::{ClientTls, Config, CredentialError, CredentialSource, Deadlines, OpenError, Secret, Upstream};
@@ -21,6 +22,8 @@ pub(super) struct AdminService {
     pub(super) url: String,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) credential: String,
+    /// Whether what is heard of it is kept for a start without it.
+    pub(super) keep: bool,
 }
 
 /// Takes over the socket of a gateway, or binds sockets.
@@ -47,11 +50,13 @@ pub(super) async fn start(
         authorities: authorities(admin.ca_file.as_deref())?,
         certificate: None,
     };
+    let keep = admin.keep.then(|| Key::of_credential(&admin.credential));
     let admin = Config::own(admin.url, Secret::new(admin.credential), ADMIN_DEADLINES, tls);
     let policy_compiler = std::env::current_exe().map_err(|error| Failure::new(SOFTWARE, &error))?;
     let settings = Settings {
         name: edge.name,
         data: data.to_owned(),
+        keep,
         policy_compiler,
         policy_keys: edge.policy_keys,
         decision_log: DecisionLog {
@@ -123,6 +128,7 @@ pub(super) async fn reconfigure(running: &Running, edge: Edge) -> Result<(), Vec
         // These belong to a start: a change of their keys has been refused.
         name: old.name,
         data: old.data,
+        keep: old.keep,
         admin: old.admin,
         tls: old.tls,
         files_watch_interval: old.files_watch_interval,
@@ -150,9 +156,10 @@ pub(super) fn failure(error: StartError) -> Failure {
         StartError::Field(_) => USAGE,
         StartError::Key(_) | StartError::Journal(_) => DATA,
         StartError::Tls(TlsFileError::Unusable { .. }) => DATA,
-        StartError::Log(_) | StartError::DecisionLog(_) | StartError::Tls(TlsFileError::Unreadable { .. }) => {
-            INPUT_OUTPUT
-        }
+        StartError::Log(_)
+        | StartError::DecisionLog(_)
+        | StartError::Kept(_)
+        | StartError::Tls(TlsFileError::Unreadable { .. }) => INPUT_OUTPUT,
         StartError::Policies(_) | StartError::Thread(_) | StartError::Tls(TlsFileError::Library(_)) => SOFTWARE,
     };
     Failure::new(code, &error)

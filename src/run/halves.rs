@@ -54,6 +54,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>, sockets: Sockets) -> Result<(
         url: plan.admin_url,
         ca_file: plan.admin_ca_file,
         credential: super::secret_file(&plan.credential_file)?,
+        keep: true,
     };
     let listener = listen(plan.ops_listen, sockets.named("ops")).await?;
     let ops_address = local(&listener)?;

@@ -59,6 +59,7 @@ fn readyz(running: Option<&Running>, wanted: &Wanted) -> Response {
         "serves": serves.unwrap_or(Serves::Nothing).name(),
         "revision": running.cache().revision(),
         "data_age_ms": running.data_age_ms(),
+        "kept_state": running.keeps().map(|can| if can { "written" } else { "failing" }),
     }));
     (code, body).into_response()
 }

@@ -74,6 +74,8 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
     let data = plan.control.data.clone();
     let admin = Arc::new(control::open(plan.control, Arc::clone(&plan.edge.catalogue)).await?);
     let service = AdminService {
+        // The store is beside it.
+        keep: false,
         url: format!("http://{}", reachable(admin_address)),
         ca_file: None,
         credential: super::secret_file(&data.join(admin::GATEWAY_CREDENTIAL_FILE))?,

@@ -4,6 +4,7 @@ mod durability;
 mod effects;
 mod feed;
 mod freshness;
+mod kept_state;
 mod policies;
 mod policy_model;
 mod revocation;

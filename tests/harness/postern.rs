@@ -273,6 +273,11 @@ impl Halves {
         }
     }
 
+    /// Returns the directory of the gateway's data.
+    pub(crate) fn gateway_data(&self) -> PathBuf {
+        PathBuf::from(self.place.file("edge-1-data"))
+    }
+
     /// Returns the address of the admin service itself, past the link.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         address_in(&self.admin().logged("listening"), "admin")

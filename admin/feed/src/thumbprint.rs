@@ -22,6 +22,16 @@ impl Thumbprint {
     pub fn of_certificate(der: &[u8]) -> Self {
         Self(Sha256::digest(der).into())
     }
+
+    /// Returns the octets of the thumbprint.
+    pub fn as_bytes(&self) -> &[u8; THUMBPRINT_BYTES] {
+        &self.0
+    }
+
+    /// Returns the thumbprint with these octets.
+    pub fn from_bytes(bytes: [u8; THUMBPRINT_BYTES]) -> Self {
+        Self(bytes)
+    }
 }
 
 impl fmt::Display for Thumbprint {
@@ -59,7 +69,8 @@ impl<'de> Deserialize<'de> for Thumbprint {
     }
 }
 
-const THUMBPRINT_BYTES: usize = 32;
+/// Length of a thumbprint, in octets.
+pub const THUMBPRINT_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use engine::{Class, Compiler, Engine, Limits, LoadError, Policy, Precompiled};
 use feed::PolicyDigest;
 use http::{Method, StatusCode};
@@ -16,6 +17,7 @@ use tokio::time::sleep;
 
 use super::metrics::{PolicyCounts, State};
 use crate::body::RequestBody;
+use crate::kept::KeptComponents;
 use crate::refusal::Refusal;
 use crate::upstream::Pool;
 
@@ -34,6 +36,7 @@ pub(crate) struct Engines {
 /// The components that are wanted.
 pub(crate) struct Components {
     admin: Rc<Pool>,
+    kept: Option<KeptComponents>,
     compiler: Compiler,
     engines: Arc<Engines>,
     wanted: RefCell<HashMap<PolicyDigest, Wanted>>,
@@ -143,12 +146,13 @@ impl Engines {
 
 impl Components {
     pub(crate) fn new(
-        admin: Rc<Pool>,
+        (admin, kept): (Rc<Pool>, Option<KeptComponents>),
         (compiler, engines): (Compiler, Arc<Engines>),
         counts: Arc<PolicyCounts>,
     ) -> Rc<Self> {
         Rc::new(Self {
             admin,
+            kept,
             compiler,
             engines,
             wanted: RefCell::default(),
@@ -161,7 +165,12 @@ impl Components {
     /// Has these fetched, in this order, and forgets all others.
     pub(crate) fn want(self: &Rc<Self>, digests: &[PolicyDigest]) {
         let mut wanted = self.wanted.borrow_mut();
+        let before = wanted.len();
         wanted.retain(|digest, _| digests.contains(digest));
+        if let Some(kept) = self.kept.clone().filter(|_| wanted.len() < before) {
+            let digests = digests.to_vec();
+            tokio::task::spawn_blocking(move || kept.retain(&digests));
+        }
         for digest in digests {
             wanted.entry(*digest).or_insert_with(|| {
                 let fetching = tokio::task::spawn_local(Rc::clone(self).get(*digest));
@@ -241,16 +250,27 @@ impl Components {
         self.counts.tell_states(wanted.values().map(Wanted::state));
     }
 
-    async fn try_to_get(&self, digest: PolicyDigest) -> Result<Loaded, NotHad> {
-        let _place = self.places.acquire().await;
+    async fn fetch(&self, digest: &PolicyDigest) -> Result<Bytes, NotHad> {
         let path = format!("/policies/{digest}");
         let fetching = self
             .admin
             .fetch(Method::GET, &path, RequestBody::empty(), COMPONENT_BYTES_MAX);
         let (status, _, component) = fetching.await.map_err(NotHad::Request)?;
-        if status != StatusCode::OK {
-            return Err(NotHad::Status(status));
+        if status == StatusCode::OK {
+            Ok(component)
+        } else {
+            Err(NotHad::Status(status))
         }
+    }
+
+    async fn try_to_get(&self, digest: PolicyDigest) -> Result<Loaded, NotHad> {
+        let _place = self.places.acquire().await;
+        let kept = self.kept.clone();
+        let reading = tokio::task::spawn_blocking(move || kept?.read(&digest));
+        let (component, to_keep) = match reading.await.unwrap_or(None) {
+            Some(component) => (Bytes::from(component), None),
+            None => (self.fetch(&digest).await?, self.kept.clone()),
+        };
         let (compiler, engines, counts) = (
             self.compiler.clone(),
             Arc::clone(&self.engines),
@@ -262,6 +282,9 @@ impl Components {
                 return Err(NotHad::Digest(found));
             }
             let started = Instant::now();
+            if let Some(kept) = to_keep {
+                kept.write(&digest, &component);
+            }
             let compiled = compiler.compile(&component).map_err(NotHad::from);
             let loaded = compiled.and_then(|precompiled| engines.load(precompiled));
             counts.compiled(started.elapsed(), loaded.is_ok());

@@ -49,6 +49,15 @@ impl Desired {
         }
     }
 
+    /// Returns the records that say all of it.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let policies = self.policies.values().cloned();
+        let policies = policies.map(|policy| Record::Policy(Box::new(policy)));
+        policies
+            .chain(self.guards.values().cloned().map(Record::Guard))
+            .collect()
+    }
+
     /// Returns the versions that decide, now or in the place of one that fails.
     pub(crate) fn deciding(&self) -> impl Iterator<Item = Named<'_>> {
         self.policies.values().flat_map(|policy| {
