@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Run the control plane alone: store, API behind the gateways, feed
     ///
     /// Example: `postern admin --data /var/lib/postern --admin-listen 10.0.0.5:8081`
-    Admin(Given<ADMIN>),
+    Admin(AdminArgs),
     /// Show every key of the configuration, or check a file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -54,6 +54,25 @@ pub(crate) enum Command {
     /// Policies: write, publish, watch, promote, explain
     #[command(subcommand)]
     Policy(PolicyCommand),
+}
+
+/// Options of `postern admin`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct AdminArgs {
+    #[command(subcommand)]
+    pub(crate) on_store: Option<StoreCommand>,
+    #[command(flatten)]
+    pub(crate) given: Given<ADMIN>,
+}
+
+/// What to do with the store, instead of running.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Bring a PostgreSQL database to the schema of this version; a new one gets its tables
+    ///
+    /// Example: `postern admin migrate --store-url postgres://postern@db.example.com/postern --store-password-file password`
+    Migrate(Given<ADMIN>),
 }
 
 /// What to do with policies.

@@ -5,6 +5,7 @@
 
 mod example;
 mod keys;
+mod store;
 mod tls;
 mod upstream;
 

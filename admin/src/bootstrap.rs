@@ -52,6 +52,10 @@ impl Administrator<'_> {
             administrator: self.id.to_owned(),
         };
         let mut change = store.change(actor).await.map_err(failed)?;
+        if !change.is_first() {
+            // Another process was faster.
+            return Ok(false);
+        }
         self.write_rows(&mut change).await.map_err(failed)?;
         directory.write_bootstrap_token(self.token)?;
         let entry = AuditEntry {

@@ -150,6 +150,12 @@ pub(crate) enum ApiError {
     /// Others keep the store busy, or too many feeds are open.
     #[error("busy")]
     Busy,
+    /// The store's database cannot be reached.
+    #[error("the store cannot be reached")]
+    StoreUnreachable,
+    /// Nobody can tell whether the change was made.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
     /// Something of ours failed.
     #[error("failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -196,7 +202,7 @@ impl ApiError {
             Self::RevisionTooOld => StatusCode::GONE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::StoreUnreachable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -266,10 +272,31 @@ impl ApiError {
             Self::RoleInUse { .. } => ("role-in-use", "Somebody holds this role."),
             Self::PolicyAttached { .. } => ("policy-attached", "The policy is attached as a guard."),
             Self::RevisionTooOld => ("revision-too-old", "What was at this revision is no longer known."),
+            Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::Busy
+            | Self::StoreUnreachable
+            | Self::OutcomeUnknown
+            | Self::Internal(_) => self.public_of_circumstances(),
+        }
+    }
+
+    /// The same, of what lies in no request's content.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are told above")]
+    fn public_of_circumstances(&self) -> (&'static str, &'static str) {
+        match self {
             Self::BodyTooLarge => ("body-too-large", "The body is larger than this request may have."),
             Self::BodyTooSlow => ("body-too-slow", "The body did not arrive in time."),
             Self::Busy => ("busy", "Too much is being done at the moment. Try again."),
-            Self::Internal(_) => ("internal-error", "Something failed. The reason has been logged."),
+            Self::StoreUnreachable => (
+                "store-unreachable",
+                "The store cannot be reached. Nothing was changed. Try again.",
+            ),
+            Self::OutcomeUnknown => (
+                "outcome-unknown",
+                "Contact with the store was lost: whether the change was made is not known. Look before you try again.",
+            ),
+            _ => ("internal-error", "Something failed. The reason has been logged."),
         }
     }
 
@@ -306,7 +333,7 @@ impl IntoResponse for ApiError {
             // RFC 9110 §15.5.2: a 401 names at least one way to authenticate.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::StoreUnreachable) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -317,7 +344,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::Busy,
-            StoreError::Damaged(_) | StoreError::Interrupted | StoreError::Database(_) => Self::internal(error),
+            StoreError::Unreachable | StoreError::Replaced => Self::StoreUnreachable,
+            StoreError::OutcomeUnknown => Self::OutcomeUnknown,
+            StoreError::Damaged(_) | StoreError::Random(_) | StoreError::Interrupted | StoreError::Database(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ pub use data_dir::{BOOTSTRAP_TOKEN_FILE, DECISIONS_FILE, GATEWAY_CREDENTIAL_FILE
 pub use gateways::GatewayStatus;
 pub use open::{OpenError, open};
 pub use random::Random;
-pub use store::Counts;
+pub use store::{Counts, InvalidUrl, PostgresPlace, StoreHealth};
 
 use data_dir::DataDirectory;
 use evaluator::Evaluator;
@@ -55,6 +55,8 @@ use trust::Trust;
 pub struct Settings {
     /// The data directory, which must exist.
     pub data: PathBuf,
+    /// The PostgreSQL database that holds the store; `None`: a file of the data directory does.
+    pub postgres: Option<PostgresPlace>,
     /// The organisation that an empty store gets; `None`: `default`.
     pub org: Option<String>,
     /// The time.
@@ -119,6 +121,11 @@ impl Admin {
     /// Returns what each gateway last reported, ordered by name.
     pub fn gateways(&self) -> Vec<GatewayStatus> {
         self.gateways.statuses()
+    }
+
+    /// Returns how the store fares.
+    pub fn store_health(&self) -> StoreHealth {
+        self.store.health()
     }
 
     /// Counts the feeds that are open.

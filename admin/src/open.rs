@@ -9,7 +9,7 @@ use catalogue::segment::is_identifier;
 use crate::data_dir::DataDirectory;
 use crate::evaluator::Evaluator;
 use crate::store::Store;
-use crate::store::decisions::Decisions;
+use crate::store::open::Place;
 use crate::{Admin, Parts, Settings, bootstrap};
 
 /// Why the control plane cannot start. An operator does something else for each.
@@ -52,6 +52,18 @@ pub enum OpenError {
         found: i64,
         /// The newest version that this binary knows.
         known: i64,
+    },
+    /// An older Postern has made the store's tables, or nobody has; a store that others may use is not migrated in passing.
+    #[error(
+        "the store {store} has schema version {found}, and this binary needs version {needed}: run `postern admin migrate`"
+    )]
+    OlderSchema {
+        /// Where it is.
+        store: String,
+        /// Its version; 0: it has no tables.
+        found: i64,
+        /// The version that is needed.
+        needed: i64,
     },
     /// The organisation to be made has a name that no organisation can have.
     #[error("{0:?} cannot be the id of an organisation")]
@@ -96,15 +108,15 @@ pub async fn open(settings: Settings) -> Result<Admin, OpenError> {
     }
     let directory = DataDirectory::take(&settings.data)?;
     let credential = directory.gateway_credential(&settings.random)?;
-    let path = directory.store_file()?;
-    let store = Store::open(&path, &settings.clock, &settings.random).await?;
+    let place = match &settings.postgres {
+        Some(place) => Place::Postgres(place.clone()),
+        None => Place::Files {
+            store: directory.store_file()?,
+            decisions: directory.decisions_file()?,
+        },
+    };
+    let (store, decisions) = Store::open(&place, &settings.clock, &settings.random).await?;
     let bootstrapped = bootstrap::run(&store, &directory, &settings.random, &org).await?;
-    let decisions = directory.decisions_file()?;
-    let opened = Decisions::open(&decisions).await;
-    let opened = opened.map_err(|error| OpenError::Database {
-        path: decisions,
-        source: Box::new(error),
-    })?;
     let evaluator = Evaluator::start(
         settings.compiler.clone(),
         settings.trusted_keys.clone(),
@@ -112,7 +124,7 @@ pub async fn open(settings: Settings) -> Result<Admin, OpenError> {
     )?;
     let parts = Parts {
         store,
-        decisions: opened,
+        decisions,
         evaluator,
         directory,
         credential,

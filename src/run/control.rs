@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use admin::{Admin, OpenError, Random};
+use admin::{Admin, OpenError, PostgresPlace, Random};
 use catalogue::Catalogue;
 use engine::Compiler;
 use engine::signature::TrustedKeys;
@@ -11,6 +11,7 @@ use feed::Clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +22,8 @@ use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, SOFTWARE, UNAVAILA
 pub(super) struct ControlPlan {
     /// Directory of the store, which is made when only its last part is missing.
     pub(super) data: PathBuf,
+    /// The database of a store that is not in this directory.
+    pub(super) postgres: Option<PostgresPlace>,
     /// Organisation that an empty store gets.
     pub(super) org: String,
     /// Keys of those who may sign policies.
@@ -33,6 +36,7 @@ pub(super) async fn open(plan: ControlPlan, catalogue: Arc<Catalogue>) -> Result
     let program = std::env::current_exe().map_err(|error| Failure::new(SOFTWARE, &error))?;
     let settings = admin::Settings {
         data: plan.data.clone(),
+        postgres: plan.postgres,
         org: Some(plan.org),
         clock: Clock::system(),
         random: Random::system(),
@@ -40,9 +44,7 @@ pub(super) async fn open(plan: ControlPlan, catalogue: Arc<Catalogue>) -> Result
         compiler: Compiler::new(program),
         trusted_keys: plan.trusted_keys,
     };
-    let admin = admin::open(settings)
-        .await
-        .map_err(|error| Failure::new(exit_code(&error), &error))?;
+    let admin = admin::open(settings).await.map_err(|error| failure(&error))?;
     if admin.bootstrapped() {
         let file = plan.data.join(admin::BOOTSTRAP_TOKEN_FILE);
         tracing::info!(file = %file.display(), "the store was empty: an administrator's token was written");
@@ -62,6 +64,7 @@ impl ControlPlan {
     pub(super) fn of(reading: &mut Reading) -> Self {
         Self {
             data: PathBuf::from(reading.text("data")),
+            postgres: reading.postgres(),
             org: reading.org(),
             trusted_keys: reading.trusted_keys(),
         }
@@ -90,6 +93,26 @@ impl Collector for AdminMetrics {
             "Gateways that follow the feed now.",
             feeds,
         )?;
+        let health = self.0.store_health();
+        let failures =
+            "Transactions that could not be begun or committed, and looks at the newest revision that failed.";
+        counter(&mut encoder, "postern_store_failures", failures, health.failures)?;
+        let connections = "Connections to the store's database that were opened.";
+        counter(
+            &mut encoder,
+            "postern_store_connections",
+            connections,
+            health.connections,
+        )?;
+        counter(
+            &mut encoder,
+            "postern_store_changes",
+            "Changes that were begun.",
+            health.changes,
+        )?;
+        let waited = "How long changes waited for their turn, together.";
+        let waited = encoder.encode_descriptor("postern_store_lock_wait_seconds", waited, None, MetricType::Counter)?;
+        ConstCounter::new(health.lock_wait.as_secs_f64()).encode(waited)?;
         let help = "Revisions by which a gateway is behind the store, as it last reported.";
         let mut family = encoder.encode_descriptor("postern_feed_lag_revisions", help, None, MetricType::Gauge)?;
         for gateway in self.0.gateways() {
@@ -104,11 +127,23 @@ fn gauge(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: i64) ->
     ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
+fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> std::fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// Returns an error of opening with its exit code.
+pub(super) fn failure(error: &OpenError) -> Failure {
+    Failure::new(exit_code(error), error)
+}
+
 fn exit_code(error: &OpenError) -> u8 {
     match error {
         OpenError::NoDirectory { .. } | OpenError::Unwritable { .. } => CANNOT_CREATE,
         OpenError::InUse { .. } => UNAVAILABLE,
-        OpenError::Corrupt { .. } | OpenError::NewerSchema { .. } | OpenError::Credential { .. } => DATA,
+        OpenError::Corrupt { .. }
+        | OpenError::NewerSchema { .. }
+        | OpenError::OlderSchema { .. }
+        | OpenError::Credential { .. } => DATA,
         OpenError::InvalidOrg(_) => USAGE,
         OpenError::Engine(_) => SOFTWARE,
         OpenError::Io { .. } | OpenError::Database { .. } => INPUT_OUTPUT,

@@ -12,6 +12,7 @@ mod reload;
 mod sandbox;
 mod serve;
 mod signals;
+mod store;
 mod systemd;
 
 use std::path::Path;
@@ -65,7 +66,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Serve(given) => runtime.block_on(serve::run(given, sockets)),
         Command::Gateway(given) => runtime.block_on(halves::gateway(given, sockets)),
-        Command::Admin(given) => runtime.block_on(halves::admin(given, sockets)),
+        Command::Admin(args) => match args.on_store {
+            Some(command) => runtime.block_on(store::run(command)),
+            None => runtime.block_on(halves::admin(args.given, sockets)),
+        },
         Command::PolicyCompiler => Ok(()),
         Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
     }

@@ -72,7 +72,10 @@ impl Teller {
             tokio::select! {
                 biased;
                 changed = newest.changed() => changed.map_err(|_closed| Ended::Gone)?,
-                _ = heartbeat.tick() => self.tell_heartbeat(told).await?,
+                // A replica that cannot look at the store must not say that nothing has changed.
+                _ = heartbeat.tick() => if self.store.is_current() {
+                    self.tell_heartbeat(told).await?;
+                },
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::sql::sql;
 use super::{Change, StoreError, signed};
 
 /// Who makes a change.
@@ -64,11 +65,9 @@ impl Change {
     pub(super) async fn insert_audit_entry(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
         let (kind, subject, token) = self.actor.columns();
         let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-        sqlx::query(
-            "INSERT INTO audit_entries
+        sql("INSERT INTO audit_entries
                 (revision, at_ms, actor_kind, actor_subject, actor_token, operation, org, target, before, after)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
         .bind(signed(self.revision)?)
         .bind(self.now_ms)
         .bind(kind)
@@ -79,7 +78,7 @@ impl Change {
         .bind(&entry.target)
         .bind(text(&entry.before))
         .bind(text(&entry.after))
-        .execute(&mut *self.view.transaction)
+        .execute(self.view.connection())
         .await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use feed::{RoleBinding, Scope, SubjectKind};
 
+use super::sql::sql;
 use super::subjects::{kind_name, parse_kind};
 use super::{Change, StoreError, Subject, View, unsigned};
 
@@ -9,7 +10,7 @@ impl View {
     /// Returns all roles of a subject, ordered by scope.
     pub(crate) async fn roles(&mut self, subject: &str) -> Result<Vec<RoleBinding>, StoreError> {
         let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT scope, role FROM role_bindings WHERE subject = ? ORDER BY scope")
+            sql("SELECT scope, role FROM role_bindings WHERE subject = $1 ORDER BY scope")
                 .bind(subject)
                 .fetch_all(self.connection())
                 .await?;
@@ -24,9 +25,9 @@ impl View {
     /// Counts those who could act as administrators of an organisation without this subject: service users, and members
     /// that have followed their invitation.
     pub(crate) async fn administrators_besides(&mut self, subject: &Subject) -> Result<u64, StoreError> {
-        let (count,): (i64,) = sqlx::query_as(
+        let (count,): (i64,) = sql(
             "SELECT count(*) FROM role_bindings b JOIN subjects s ON s.id = b.subject
-             WHERE b.scope = '/orgs/' || ?1 AND b.role = 'administrator' AND s.id <> ?2
+             WHERE b.scope = '/orgs/' || $1 AND b.role = 'administrator' AND s.id <> $2
                AND (s.kind = 'service-user' OR (s.kind = 'member' AND s.invite = 'accepted'))",
         )
         .bind(&subject.org)
@@ -38,7 +39,7 @@ impl View {
 
     /// Returns a subject in the form that gateways are told.
     pub(super) async fn subject_record(&mut self, id: &str) -> Result<feed::Subject, StoreError> {
-        let (kind, org): (String, String) = sqlx::query_as("SELECT kind, org FROM subjects WHERE id = ?")
+        let (kind, org): (String, String) = sql("SELECT kind, org FROM subjects WHERE id = $1")
             .bind(id)
             .fetch_one(self.connection())
             .await?;
@@ -60,9 +61,9 @@ impl Change {
         scope: &Scope,
         role: &str,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        sql(
             "INSERT INTO role_bindings (subject, subject_kind, org, scope, role, created_ms, created_by)
-             VALUES (?, ?, ?, ?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (subject, scope) DO UPDATE
              SET role = excluded.role, created_ms = excluded.created_ms, created_by = excluded.created_by",
         )
@@ -81,7 +82,7 @@ impl Change {
 
     /// Takes the role that a subject holds on a scope.
     pub(crate) async fn unbind(&mut self, subject: &str, scope: &Scope) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM role_bindings WHERE subject = ? AND scope = ?")
+        sql("DELETE FROM role_bindings WHERE subject = $1 AND scope = $2")
             .bind(subject)
             .bind(scope.to_string())
             .execute(self.view.connection())
@@ -92,7 +93,7 @@ impl Change {
 
     /// Takes all roles that anybody holds on a scope, and returns whose they were.
     pub(crate) async fn unbind_all(&mut self, scope: &Scope) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as("DELETE FROM role_bindings WHERE scope = ? RETURNING subject")
+        let rows: Vec<(String,)> = sql("DELETE FROM role_bindings WHERE scope = $1 RETURNING subject")
             .bind(scope.to_string())
             .fetch_all(self.view.connection())
             .await?;

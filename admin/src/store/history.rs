@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use feed::{Guard, Policy, PolicyDigest, Record, Subject};
 
+use super::sql::sql;
 use super::{StoreError, View, signed, unsigned};
 
 /// The policies and guards of an organisation at one revision, and what of them judges there.
@@ -91,7 +92,7 @@ impl View {
             Some(Then::NotTold) if complete => Ok(Ok(None)),
             Some(Then::NotTold) => Ok(Err(TooOld)),
             None => {
-                let exists: (bool,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM subjects WHERE id = ?)")
+                let exists: (bool,) = sql("SELECT EXISTS (SELECT 1 FROM subjects WHERE id = $1)")
                     .bind(id)
                     .fetch_one(self.connection())
                     .await?;
@@ -106,7 +107,7 @@ impl View {
     /// Returns the changes whose records hold a text, the oldest first.
     async fn logged(&mut self, text: &str) -> Result<Vec<(u64, Vec<Record>)>, StoreError> {
         let rows: Vec<(i64, String)> =
-            sqlx::query_as("SELECT revision, records FROM changes WHERE records LIKE ? ORDER BY revision LIMIT ?")
+            sql("SELECT revision, records FROM changes WHERE records LIKE $1 ORDER BY revision LIMIT $2")
                 .bind(format!("%{text}%"))
                 .bind(signed(CHANGES_READ_MAX)? + 1)
                 .fetch_all(self.connection())
@@ -120,7 +121,7 @@ impl View {
 
     /// Returns whether the log holds every change that there ever was.
     async fn log_is_complete(&mut self) -> Result<bool, StoreError> {
-        let (complete,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM changes WHERE revision = 1)")
+        let (complete,): (bool,) = sql("SELECT EXISTS (SELECT 1 FROM changes WHERE revision = 1)")
             .fetch_one(self.connection())
             .await?;
         Ok(complete)

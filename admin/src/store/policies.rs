@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use feed::policy::PolicySignature;
 use feed::{Policy, PolicyDigest, PolicyKind, PolicyVersion, Record, Scope, SubjectKind, policy};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::{Row, sql};
 use super::subjects::parse_kind;
 use super::{Change, StoreError, View, signed, unsigned};
 
@@ -65,16 +64,16 @@ pub(crate) struct Holder {
 impl View {
     /// Returns a policy of an organisation.
     pub(crate) async fn policy(&mut self, org: &str, name: &str) -> Result<Option<StoredPolicy>, StoreError> {
-        let row = sqlx::query("SELECT * FROM policies WHERE org = ? AND name = ?")
+        let row = sql("SELECT * FROM policies WHERE org = $1 AND name = $2")
             .bind(org)
             .bind(name)
-            .fetch_optional(self.connection())
+            .row(self.connection())
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let versions = sqlx::query("SELECT * FROM policy_versions WHERE org = ? AND policy = ?")
+        let versions = sql("SELECT * FROM policy_versions WHERE org = $1 AND policy = $2")
             .bind(org)
             .bind(name)
-            .fetch_all(self.connection())
+            .rows(self.connection())
             .await?;
         let versions = versions.iter().map(StoredVersion::read).collect::<Result<_, _>>()?;
         StoredPolicy::read(&row, versions).map(Some)
@@ -83,28 +82,28 @@ impl View {
     /// Returns all policies of an organisation, by name.
     pub(crate) async fn policies(&mut self, org: &str) -> Result<Vec<StoredPolicy>, StoreError> {
         let mut versions: BTreeMap<String, Vec<StoredVersion>> = BTreeMap::new();
-        let rows = sqlx::query("SELECT * FROM policy_versions WHERE org = ?")
+        let rows = sql("SELECT * FROM policy_versions WHERE org = $1")
             .bind(org)
-            .fetch_all(self.connection())
+            .rows(self.connection())
             .await?;
         for row in &rows {
-            let policy: String = row.try_get("policy")?;
+            let policy: String = row.get("policy")?;
             versions.entry(policy).or_default().push(StoredVersion::read(row)?);
         }
-        let rows = sqlx::query("SELECT * FROM policies WHERE org = ? ORDER BY name")
+        let rows = sql("SELECT * FROM policies WHERE org = $1 ORDER BY name")
             .bind(org)
-            .fetch_all(self.connection())
+            .rows(self.connection())
             .await?;
-        let read = |row: &SqliteRow| {
-            let name: &str = row.try_get("name")?;
-            StoredPolicy::read(row, versions.remove(name).unwrap_or_default())
+        let read = |row: &Row| {
+            let name: String = row.get("name")?;
+            StoredPolicy::read(row, versions.remove(&name).unwrap_or_default())
         };
         rows.iter().map(read).collect()
     }
 
     /// Returns the first organisation behind one that has policies.
     pub(super) async fn org_with_policies(&mut self, after: &str) -> Result<Option<String>, StoreError> {
-        let (org,): (Option<String>,) = sqlx::query_as("SELECT min(org) FROM policies WHERE org > ?")
+        let (org,): (Option<String>,) = sql("SELECT min(org) FROM policies WHERE org > $1")
             .bind(after)
             .fetch_one(self.connection())
             .await?;
@@ -113,7 +112,7 @@ impl View {
 
     /// Returns a component by its digest.
     pub(crate) async fn component(&mut self, digest: PolicyDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT component FROM components WHERE digest = ?")
+        let row: Option<(Vec<u8>,)> = sql("SELECT component FROM components WHERE digest = $1")
             .bind(digest.as_bytes().as_slice())
             .fetch_optional(self.connection())
             .await?;
@@ -122,8 +121,8 @@ impl View {
 
     /// Returns who holds a role of an organisation, and where.
     pub(crate) async fn role_holders(&mut self, org: &str, role: &str) -> Result<Vec<Holder>, StoreError> {
-        let rows: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT subject, subject_kind, scope FROM role_bindings WHERE org = ? AND role = ? ORDER BY subject, scope",
+        let rows: Vec<(String, String, String)> = sql(
+            "SELECT subject, subject_kind, scope FROM role_bindings WHERE org = $1 AND role = $2 ORDER BY subject, scope",
         )
         .bind(org)
         .bind(role)
@@ -141,11 +140,10 @@ impl View {
 
     /// Counts the role bindings of an organisation, by role.
     pub(crate) async fn role_holders_count(&mut self, org: &str) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT role, count(*) FROM role_bindings WHERE org = ? GROUP BY role")
-                .bind(org)
-                .fetch_all(self.connection())
-                .await?;
+        let rows: Vec<(String, i64)> = sql("SELECT role, count(*) FROM role_bindings WHERE org = $1 GROUP BY role")
+            .bind(org)
+            .fetch_all(self.connection())
+            .await?;
         rows.into_iter()
             .map(|(role, count)| Ok((role, unsigned(count)?)))
             .collect()
@@ -153,7 +151,7 @@ impl View {
 
     /// Returns the organisation that the first start made.
     pub(crate) async fn first_org(&mut self) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT org FROM audit_entries WHERE revision = 1")
+        let row: Option<(String,)> = sql("SELECT org FROM audit_entries WHERE revision = 1")
             .fetch_optional(self.connection())
             .await?;
         Ok(row.map(|(org,)| org))
@@ -164,15 +162,13 @@ impl Change {
     /// Writes a policy as it is in this value, but for its versions, and tells gateways of it.
     pub(crate) async fn write_policy(&mut self, policy: &StoredPolicy) -> Result<(), StoreError> {
         let shadow = policy.shadow.as_ref();
-        sqlx::query(
-            "INSERT INTO policies
+        sql("INSERT INTO policies
                  (org, name, kind, active, previous, shadow, shadow_percent, shadow_since_ms, fallback, settings)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (org, name) DO UPDATE
              SET active = excluded.active, previous = excluded.previous, shadow = excluded.shadow,
                  shadow_percent = excluded.shadow_percent, shadow_since_ms = excluded.shadow_since_ms,
-                 fallback = excluded.fallback, settings = excluded.settings",
-        )
+                 fallback = excluded.fallback, settings = excluded.settings")
         .bind(&policy.org)
         .bind(&policy.name)
         .bind(kind_name(policy.kind))
@@ -196,17 +192,15 @@ impl Change {
         new: &StoredVersion,
         component: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO components (digest, component) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING")
+        sql("INSERT INTO components (digest, component) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
             .bind(new.digest.as_bytes().as_slice())
             .bind(component)
             .execute(self.view.connection())
             .await?;
-        sqlx::query(
-            "INSERT INTO policy_versions
+        sql("INSERT INTO policy_versions
                  (org, policy, version, digest, class, size_bytes, manifest, signature_key, signature,
                   published_ms, published_by)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
         .bind(&policy.org)
         .bind(&policy.name)
         .bind(new.version.to_string())
@@ -225,7 +219,7 @@ impl Change {
 
     /// Removes a version that nothing refers to.
     pub(crate) async fn delete_version(&mut self, policy: &StoredPolicy, version: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM policy_versions WHERE org = ? AND policy = ? AND version = ?")
+        sql("DELETE FROM policy_versions WHERE org = $1 AND policy = $2 AND version = $3")
             .bind(&policy.org)
             .bind(&policy.name)
             .bind(version)
@@ -236,11 +230,11 @@ impl Change {
 
     /// Removes a policy with its versions, and tells gateways of its end.
     pub(crate) async fn delete_policy(&mut self, policy: &StoredPolicy) -> Result<(), StoreError> {
-        for sql in [
-            "DELETE FROM policy_versions WHERE org = ? AND policy = ?",
-            "DELETE FROM policies WHERE org = ? AND name = ?",
+        for text in [
+            "DELETE FROM policy_versions WHERE org = $1 AND policy = $2",
+            "DELETE FROM policies WHERE org = $1 AND name = $2",
         ] {
-            sqlx::query(sql)
+            sql(text)
                 .bind(&policy.org)
                 .bind(&policy.name)
                 .execute(self.view.connection())
@@ -256,7 +250,7 @@ impl Change {
     }
 
     async fn delete_unused_components(&mut self) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM components WHERE digest NOT IN (SELECT digest FROM policy_versions)")
+        sql("DELETE FROM components WHERE digest NOT IN (SELECT digest FROM policy_versions)")
             .execute(self.view.connection())
             .await?;
         Ok(())
@@ -304,30 +298,30 @@ impl StoredPolicy {
         })
     }
 
-    fn read(row: &SqliteRow, mut versions: Vec<StoredVersion>) -> Result<Self, StoreError> {
+    fn read(row: &Row, mut versions: Vec<StoredVersion>) -> Result<Self, StoreError> {
         versions.sort_by_key(|version| Reverse(version.version.clone()));
-        let shadow: Option<String> = row.try_get("shadow")?;
+        let shadow: Option<String> = row.get("shadow")?;
         let shadow = match shadow {
             Some(version) => Some(StoredShadow {
                 version,
-                percent: row.try_get("shadow_percent")?,
-                since_ms: row.try_get("shadow_since_ms")?,
+                percent: percent(row.get("shadow_percent")?)?,
+                since_ms: row.get("shadow_since_ms")?,
             }),
             None => None,
         };
         Ok(Self {
-            org: row.try_get("org")?,
-            name: row.try_get("name")?,
-            kind: match row.try_get("kind")? {
+            org: row.get("org")?,
+            name: row.get("name")?,
+            kind: match row.get::<String>("kind")?.as_str() {
                 "role" => PolicyKind::Role,
                 "guard" => PolicyKind::Guard,
                 other => return Err(StoreError::Damaged(format!("the kind of policy {other:?}"))),
             },
-            active: row.try_get("active")?,
-            previous: row.try_get("previous")?,
+            active: row.get("active")?,
+            previous: row.get("previous")?,
             shadow,
-            fallback: row.try_get("fallback")?,
-            settings: row.try_get("settings")?,
+            fallback: row.get("fallback")?,
+            settings: row.get("settings")?,
             versions,
         })
     }
@@ -343,25 +337,29 @@ impl StoredVersion {
         }
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
-        let version: &str = row.try_get("version")?;
-        let digest: &[u8] = row.try_get("digest")?;
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let version: String = row.get("version")?;
+        let digest: Vec<u8> = row.get("digest")?;
         let damaged = |what: &str| StoreError::Damaged(format!("the {what} of policy version {version}"));
-        let key: Option<String> = row.try_get("signature_key")?;
-        let signature: Option<String> = row.try_get("signature")?;
+        let key: Option<String> = row.get("signature_key")?;
+        let signature: Option<String> = row.get("signature")?;
         Ok(Self {
             version: version.parse().map_err(|_malformed| damaged("number"))?,
             digest: PolicyDigest::from_bytes(digest.try_into().map_err(|_length| damaged("digest"))?),
-            class: row.try_get("class")?,
-            size_bytes: unsigned(row.try_get("size_bytes")?)?,
-            manifest: row.try_get("manifest")?,
+            class: row.get("class")?,
+            size_bytes: unsigned(row.get("size_bytes")?)?,
+            manifest: row.get("manifest")?,
             signature: key
                 .zip(signature)
                 .map(|(key, signature)| PolicySignature { key, signature }),
-            published_ms: row.try_get("published_ms")?,
-            published_by: row.try_get("published_by")?,
+            published_ms: row.get("published_ms")?,
+            published_by: row.get("published_by")?,
         })
     }
+}
+
+fn percent(number: i64) -> Result<u8, StoreError> {
+    u8::try_from(number).map_err(|_large| StoreError::Damaged(format!("the share {number}")))
 }
 
 /// Returns the word that the store and the API use for a kind of policy.

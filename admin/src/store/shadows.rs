@@ -2,9 +2,8 @@
 //! version that is watched.
 
 use feed::{ShadowFlip, ShadowReport};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::{Row, sql};
 use super::{Change, Store, StoreError, StoredPolicy, View, signed, unsigned};
 
 /// What is known of a version that is watched.
@@ -38,19 +37,17 @@ impl View {
     /// Returns what is known of the version of a policy that is watched.
     pub(crate) async fn shadow_counts(&mut self, policy: &StoredPolicy) -> Result<ShadowCounts, StoreError> {
         let totals: Option<(i64, i64)> =
-            sqlx::query_as("SELECT evaluations, dropped FROM shadow_totals WHERE org = ? AND policy = ?")
+            sql("SELECT evaluations, dropped FROM shadow_totals WHERE org = $1 AND policy = $2")
                 .bind(&policy.org)
                 .bind(&policy.name)
                 .fetch_optional(self.connection())
                 .await?;
         let (evaluations, dropped) = totals.unwrap_or_default();
-        let rows = sqlx::query(
-            "SELECT * FROM shadow_flips WHERE org = ? AND policy = ?
-             ORDER BY flips DESC, operation, subject, was, would_be",
-        )
+        let rows = sql("SELECT * FROM shadow_flips WHERE org = $1 AND policy = $2
+             ORDER BY flips DESC, operation, subject, was, would_be")
         .bind(&policy.org)
         .bind(&policy.name)
-        .fetch_all(self.connection())
+        .rows(self.connection())
         .await?;
         Ok(ShadowCounts {
             evaluations: unsigned(evaluations)?,
@@ -63,10 +60,9 @@ impl View {
 impl Store {
     /// Adds a gateway's counts, unless they are of a version that is watched no more.
     pub(crate) async fn add_shadow_counts(&self, report: &ShadowReport) -> Result<(), StoreError> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut view = View { transaction };
+        let mut view = self.locked().await?;
         let (watched,): (bool,) =
-            sqlx::query_as("SELECT EXISTS (SELECT 1 FROM policies WHERE org = ? AND name = ? AND shadow = ?)")
+            sql("SELECT EXISTS (SELECT 1 FROM policies WHERE org = $1 AND name = $2 AND shadow = $3)")
                 .bind(&report.org)
                 .bind(&report.policy)
                 .bind(&report.version)
@@ -76,7 +72,7 @@ impl Store {
             return Ok(());
         }
         view.add_totals(report).await?;
-        let (mut rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM shadow_flips WHERE org = ? AND policy = ?")
+        let (mut rows,): (i64,) = sql("SELECT count(*) FROM shadow_flips WHERE org = $1 AND policy = $2")
             .bind(&report.org)
             .bind(&report.policy)
             .fetch_one(view.connection())
@@ -94,8 +90,8 @@ impl Store {
 
 impl View {
     async fn add_totals(&mut self, report: &ShadowReport) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO shadow_totals (org, policy, version, evaluations, dropped) VALUES (?, ?, ?, ?, ?)
+        sql(
+            "INSERT INTO shadow_totals (org, policy, version, evaluations, dropped) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (org, policy) DO UPDATE
              SET evaluations = shadow_totals.evaluations + excluded.evaluations,
                  dropped = shadow_totals.dropped + excluded.dropped",
@@ -111,10 +107,9 @@ impl View {
     }
 
     async fn add_flip(&mut self, report: &ShadowReport, flip: &ShadowFlip, subject: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO shadow_flips
+        sql("INSERT INTO shadow_flips
                  (org, policy, operation, subject, was, would_be, flips, first_ms, last_ms, decision)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (org, policy, operation, subject, was, would_be) DO UPDATE
              SET flips = shadow_flips.flips + excluded.flips,
                  decision = CASE WHEN excluded.last_ms >= shadow_flips.last_ms
@@ -122,8 +117,7 @@ impl View {
                  first_ms = CASE WHEN excluded.first_ms < shadow_flips.first_ms
                                  THEN excluded.first_ms ELSE shadow_flips.first_ms END,
                  last_ms = CASE WHEN excluded.last_ms > shadow_flips.last_ms
-                                THEN excluded.last_ms ELSE shadow_flips.last_ms END",
-        )
+                                THEN excluded.last_ms ELSE shadow_flips.last_ms END")
         .bind(&report.org)
         .bind(&report.policy)
         .bind(&flip.operation)
@@ -143,11 +137,11 @@ impl View {
 impl Change {
     /// Forgets what was counted for the version of a policy that is watched no more.
     pub(crate) async fn forget_shadow(&mut self, policy: &StoredPolicy) -> Result<(), StoreError> {
-        for sql in [
-            "DELETE FROM shadow_totals WHERE org = ? AND policy = ?",
-            "DELETE FROM shadow_flips WHERE org = ? AND policy = ?",
+        for text in [
+            "DELETE FROM shadow_totals WHERE org = $1 AND policy = $2",
+            "DELETE FROM shadow_flips WHERE org = $1 AND policy = $2",
         ] {
-            sqlx::query(sql)
+            sql(text)
                 .bind(&policy.org)
                 .bind(&policy.name)
                 .execute(self.view.connection())
@@ -158,16 +152,16 @@ impl Change {
 }
 
 impl StoredFlip {
-    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+    fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
-            operation: row.try_get("operation")?,
-            subject: row.try_get("subject")?,
-            was: row.try_get("was")?,
-            would_be: row.try_get("would_be")?,
-            count: unsigned(row.try_get("flips")?)?,
-            first_ms: row.try_get("first_ms")?,
-            last_ms: row.try_get("last_ms")?,
-            decision: row.try_get("decision")?,
+            operation: row.get("operation")?,
+            subject: row.get("subject")?,
+            was: row.get("was")?,
+            would_be: row.get("would_be")?,
+            count: unsigned(row.get("flips")?)?,
+            first_ms: row.get("first_ms")?,
+            last_ms: row.get("last_ms")?,
+            decision: row.get("decision")?,
         })
     }
 }

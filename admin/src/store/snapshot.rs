@@ -5,6 +5,7 @@
 
 use feed::{Frame, Record};
 
+use super::sql::sql;
 use super::{StoreError, View, unsigned};
 
 /// Where a snapshot goes on.
@@ -84,36 +85,20 @@ impl View {
     }
 
     async fn subject_lines(&mut self, after: &str) -> Result<Option<(RecordLines, String)>, StoreError> {
-        let row: (Option<String>, i64, Option<String>) = sqlx::query_as(
-            r#"SELECT group_concat(line, char(10)), count(*), max(id) FROM (
-                   SELECT s.id, '{"frame":"record","record":{"kind":"subject","id":' || json_quote(s.id)
-                       || ',"type":"' || s.kind || '","org":' || json_quote(s.org) || ',"roles":['
-                       || coalesce((SELECT group_concat('{"scope":' || json_quote(b.scope)
-                                                        || ',"role":' || json_quote(b.role) || '}', ',')
-                                    FROM role_bindings b WHERE b.subject = s.id), '')
-                       || ']}}' AS line
-                   FROM subjects s WHERE s.id > ? ORDER BY s.id LIMIT ?)"#,
-        )
-        .bind(after)
-        .bind(RECORDS_AT_ONCE)
-        .fetch_one(self.connection())
-        .await?;
+        let row: (Option<String>, i64, Option<String>) = sql(self.dialect().subject_lines())
+            .bind(after)
+            .bind(RECORDS_AT_ONCE)
+            .fetch_one(self.connection())
+            .await?;
         read_lines(row)
     }
 
     async fn token_lines(&mut self, after: i64) -> Result<Option<(RecordLines, i64)>, StoreError> {
-        let row: (Option<String>, i64, Option<i64>) = sqlx::query_as(
-            r#"SELECT group_concat(line, char(10)), count(*), max(number) FROM (
-                   SELECT number, '{"frame":"record","record":{"kind":"token","digest":"' || lower(hex(digest))
-                       || '","id":' || json_quote(id) || ',"subject":' || json_quote(subject)
-                       || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms)
-                       || iif(certificate IS NULL, '', ',"x5t#S256":"' || certificate || '"') || '}}' AS line
-                   FROM tokens WHERE number > ? ORDER BY number LIMIT ?)"#,
-        )
-        .bind(after)
-        .bind(RECORDS_AT_ONCE)
-        .fetch_one(self.connection())
-        .await?;
+        let row: (Option<String>, i64, Option<i64>) = sql(self.dialect().token_lines())
+            .bind(after)
+            .bind(RECORDS_AT_ONCE)
+            .fetch_one(self.connection())
+            .await?;
         read_lines(row)
     }
 }

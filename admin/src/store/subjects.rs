@@ -2,9 +2,8 @@
 
 use feed::{Record, Scope, SubjectKind};
 use serde_json::value::RawValue;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::{Row, sql};
 use super::{Change, StoreError, View};
 
 /// A subject, and the role it holds on the scope that was asked about.
@@ -57,64 +56,56 @@ pub(crate) enum NewForm<'a> {
 impl View {
     /// Returns a subject of an organisation with its role on a scope.
     pub(crate) async fn subject(&mut self, id: &str, scope: &Scope) -> Result<Option<Subject>, StoreError> {
-        let row = sqlx::query(
-            "SELECT s.*, b.role FROM subjects s
-             LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = ?1
-             WHERE s.id = ?2 AND s.org = ?3",
-        )
+        let row = sql("SELECT s.*, b.role FROM subjects s
+             LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = $1
+             WHERE s.id = $2 AND s.org = $3")
         .bind(scope.to_string())
         .bind(id)
         .bind(scope.organisation())
-        .fetch_optional(self.connection())
+        .row(self.connection())
         .await?;
-        row.map(Subject::read).transpose()
+        row.as_ref().map(Subject::read).transpose()
     }
 
     /// Returns a subject, whatever its organisation, with its role there. Only for callers, who prove who they are.
     pub(crate) async fn caller(&mut self, id: &str) -> Result<Option<Subject>, StoreError> {
-        let row = sqlx::query(
-            "SELECT s.*, b.role FROM subjects s
+        let row = sql("SELECT s.*, b.role FROM subjects s
              LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = '/orgs/' || s.org
-             WHERE s.id = ?",
-        )
+             WHERE s.id = $1")
         .bind(id)
-        .fetch_optional(self.connection())
+        .row(self.connection())
         .await?;
-        row.map(Subject::read).transpose()
+        row.as_ref().map(Subject::read).transpose()
     }
 
     /// Returns all subjects that hold a role on a scope, the oldest first.
     pub(crate) async fn holders(&mut self, scope: &Scope) -> Result<Vec<Subject>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT s.*, b.role FROM role_bindings b JOIN subjects s ON s.id = b.subject
-             WHERE b.scope = ? ORDER BY s.created_ms, s.id",
+             WHERE b.scope = $1 ORDER BY s.created_ms, s.id",
         )
         .bind(scope.to_string())
-        .fetch_all(self.connection())
+        .rows(self.connection())
         .await?;
-        rows.into_iter().map(Subject::read).collect()
+        rows.iter().map(Subject::read).collect()
     }
 
     /// Returns the members of an organisation that have not yet followed their invitation, the oldest first.
     pub(crate) async fn invited(&mut self, org: &str) -> Result<Vec<Subject>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT s.*, NULL AS role FROM subjects s
-             WHERE s.org = ? AND s.kind = 'member' AND s.invite = 'pending' ORDER BY s.created_ms, s.id",
-        )
+        let rows = sql("SELECT s.*, NULL AS role FROM subjects s
+             WHERE s.org = $1 AND s.kind = 'member' AND s.invite = 'pending' ORDER BY s.created_ms, s.id")
         .bind(org)
-        .fetch_all(self.connection())
+        .rows(self.connection())
         .await?;
-        rows.into_iter().map(Subject::read).collect()
+        rows.iter().map(Subject::read).collect()
     }
 
     /// Returns whether a member other than this subject has this address, in any spelling of ASCII letters.
     pub(crate) async fn email_is_taken(&mut self, org: &str, email: &str, by_other: &str) -> Result<bool, StoreError> {
-        let (taken,): (bool,) = sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM subjects
-             WHERE org = ? AND kind = 'member' AND lower(email) = lower(?) AND id <> ?)",
-        )
+        let (taken,): (bool,) = sql("SELECT EXISTS (SELECT 1 FROM subjects
+             WHERE org = $1 AND kind = 'member' AND lower(email) = $2 AND id <> $3)")
         .bind(org)
-        .bind(email)
+        .bind(email.to_ascii_lowercase())
         .bind(by_other)
         .fetch_one(self.connection())
         .await?;
@@ -123,8 +114,8 @@ impl View {
 
     /// Returns whether the organisation has this group of this identity provider.
     pub(crate) async fn group_exists(&mut self, org: &str, idp_id: &str, name: &str) -> Result<bool, StoreError> {
-        let (exists,): (bool,) = sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM subjects WHERE org = ? AND kind = 'group' AND idp_id = ? AND name = ?)",
+        let (exists,): (bool,) = sql(
+            "SELECT EXISTS (SELECT 1 FROM subjects WHERE org = $1 AND kind = 'group' AND idp_id = $2 AND name = $3)",
         )
         .bind(org)
         .bind(idp_id)
@@ -138,7 +129,7 @@ impl View {
 impl Change {
     /// Adds an organisation.
     pub(crate) async fn insert_org(&mut self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO organisations (id, created_ms) VALUES (?, ?)")
+        sql("INSERT INTO organisations (id, created_ms) VALUES ($1, $2)")
             .bind(id)
             .bind(self.now_ms)
             .execute(self.view.connection())
@@ -153,9 +144,9 @@ impl Change {
             NewForm::Invited => (SubjectKind::Member, Some(Invite::Pending.name()), None),
             NewForm::Group { idp_id } => (SubjectKind::Group, None, Some(idp_id)),
         };
-        sqlx::query(
+        sql(
             "INSERT INTO subjects (id, org, kind, name, email, invite, idp_id, created_ms, created_by)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(new.id)
         .bind(new.org)
@@ -174,7 +165,7 @@ impl Change {
 
     /// Writes name, email and properties of a subject as they are in this value.
     pub(crate) async fn update_profile(&mut self, subject: &Subject) -> Result<(), StoreError> {
-        sqlx::query("UPDATE subjects SET name = ?, email = ?, properties = ? WHERE id = ? AND org = ?")
+        sql("UPDATE subjects SET name = $1, email = $2, properties = $3 WHERE id = $4 AND org = $5")
             .bind(&subject.name)
             .bind(&subject.email)
             .bind(subject.properties.get())
@@ -188,7 +179,7 @@ impl Change {
     /// Removes a subject, its role bindings and its tokens.
     pub(crate) async fn delete_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
         self.delete_tokens(subject).await?;
-        sqlx::query("DELETE FROM subjects WHERE id = ? AND org = ?")
+        sql("DELETE FROM subjects WHERE id = $1 AND org = $2")
             .bind(&subject.id)
             .bind(&subject.org)
             .execute(self.view.connection())
@@ -201,22 +192,23 @@ impl Change {
 }
 
 impl Subject {
-    fn read(row: SqliteRow) -> Result<Self, StoreError> {
-        let properties: String = row.try_get("properties")?;
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let kind: String = row.get("kind")?;
+        let properties: String = row.get("properties")?;
         let properties = RawValue::from_string(properties).map_err(|error| StoreError::Damaged(error.to_string()))?;
-        let invite: Option<&str> = row.try_get("invite")?;
+        let invite: Option<String> = row.get("invite")?;
         Ok(Self {
-            id: row.try_get("id")?,
-            org: row.try_get("org")?,
-            kind: parse_kind(row.try_get("kind")?)?,
-            name: row.try_get("name")?,
-            email: row.try_get("email")?,
+            id: row.get("id")?,
+            org: row.get("org")?,
+            kind: parse_kind(&kind)?,
+            name: row.get("name")?,
+            email: row.get("email")?,
             properties,
-            invite: invite.map(Invite::parse).transpose()?,
-            idp_id: row.try_get("idp_id")?,
-            created_ms: row.try_get("created_ms")?,
-            created_by: row.try_get("created_by")?,
-            role: row.try_get("role")?,
+            invite: invite.as_deref().map(Invite::parse).transpose()?,
+            idp_id: row.get("idp_id")?,
+            created_ms: row.get("created_ms")?,
+            created_by: row.get("created_by")?,
+            role: row.get("role")?,
         })
     }
 }

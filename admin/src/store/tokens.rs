@@ -2,6 +2,7 @@
 
 use feed::{Digest, Record, Thumbprint};
 
+use super::sql::sql;
 use super::{Change, StoreError, Subject, View, unsigned};
 
 /// A token, as people see it.
@@ -33,9 +34,9 @@ pub(crate) struct NewToken<'a> {
 impl View {
     /// Returns a token of a subject.
     pub(crate) async fn token(&mut self, subject: &Subject, id: &str) -> Result<Option<Token>, StoreError> {
-        let token = sqlx::query_as(
+        let token = sql(
             "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
-             FROM tokens WHERE subject = ? AND id = ? AND org = ?",
+             FROM tokens WHERE subject = $1 AND id = $2 AND org = $3",
         )
         .bind(&subject.id)
         .bind(id)
@@ -47,9 +48,9 @@ impl View {
 
     /// Returns the tokens of a subject, ordered by id.
     pub(crate) async fn tokens(&mut self, subject: &Subject) -> Result<Vec<Token>, StoreError> {
-        let tokens = sqlx::query_as(
+        let tokens = sql(
             "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
-             FROM tokens WHERE subject = ? AND org = ? ORDER BY id",
+             FROM tokens WHERE subject = $1 AND org = $2 ORDER BY id",
         )
         .bind(&subject.id)
         .bind(&subject.org)
@@ -60,7 +61,7 @@ impl View {
 
     /// Counts the tokens of a subject.
     pub(crate) async fn tokens_count(&mut self, subject: &Subject) -> Result<u64, StoreError> {
-        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM tokens WHERE subject = ?")
+        let (count,): (i64,) = sql("SELECT count(*) FROM tokens WHERE subject = $1")
             .bind(&subject.id)
             .fetch_one(self.connection())
             .await?;
@@ -76,11 +77,10 @@ impl Change {
         subject: &str,
         new: &NewToken<'_>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO tokens
-                (subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by, certificate)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
+        sql("INSERT INTO tokens
+                (number, subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by,
+                 certificate)
+             SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM tokens")
         .bind(subject)
         .bind(org)
         .bind(new.id)
@@ -105,7 +105,7 @@ impl Change {
 
     /// Removes a token of a subject. Its id is free again.
     pub(crate) async fn delete_token(&mut self, subject: &Subject, id: &str) -> Result<(), StoreError> {
-        let (digest,): (Vec<u8>,) = sqlx::query_as("DELETE FROM tokens WHERE subject = ? AND id = ? RETURNING digest")
+        let (digest,): (Vec<u8>,) = sql("DELETE FROM tokens WHERE subject = $1 AND id = $2 RETURNING digest")
             .bind(&subject.id)
             .bind(id)
             .fetch_one(self.view.connection())
@@ -116,7 +116,7 @@ impl Change {
 
     /// Removes all tokens of a subject. Each is told by a record of its own: gateways keep tokens by their digests.
     pub(crate) async fn delete_tokens(&mut self, subject: &Subject) -> Result<(), StoreError> {
-        let digests: Vec<(Vec<u8>,)> = sqlx::query_as("DELETE FROM tokens WHERE subject = ? RETURNING digest")
+        let digests: Vec<(Vec<u8>,)> = sql("DELETE FROM tokens WHERE subject = $1 RETURNING digest")
             .bind(&subject.id)
             .fetch_all(self.view.connection())
             .await?;

@@ -117,10 +117,7 @@ impl State {
 
 async fn replayed(plane: &Plane) -> State {
     let mut connection = plane.database().await;
-    let changes: Vec<String> = sqlx::query_scalar("SELECT records FROM changes ORDER BY revision")
-        .fetch_all(&mut connection)
-        .await
-        .expect("the change log");
+    let changes = connection.texts("SELECT records FROM changes ORDER BY revision").await;
     let mut state = State::default();
     for records in changes {
         let records: Vec<Record> = serde_json::from_str(&records).expect("records");

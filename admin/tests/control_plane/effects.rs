@@ -88,7 +88,7 @@ async fn a_deleted_object_takes_its_roles_along_and_no_others() {
     apply(&plane, &deleted).await.assert_ok();
     let scopes = plane
         .text(&format!(
-            "SELECT group_concat(scope, ' ') FROM role_bindings WHERE subject = '{robot}'"
+            "SELECT string_agg(scope, ' ' ORDER BY scope) FROM role_bindings WHERE subject = '{robot}'"
         ))
         .await;
     assert_eq!(

@@ -168,14 +168,16 @@ async fn a_change_is_told_at_once_and_not_with_the_next_heartbeat() {
 async fn a_snapshot_of_many_records_holds_each_once() {
     let plane = Plane::start().await;
     plane
-        .sql(
+        .sql(&format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
              INSERT INTO subjects (id, org, kind, name, created_ms, created_by)
-             SELECT format('s-%08d-0000-4000-8000-000000000000', i), 'my-org', 'service-user', 'robot', 0, 'x' FROM n;
-             INSERT INTO tokens (subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by)
-             SELECT id, org, '\"quoted\" ü', randomblob(32), '', '2030-01-01T00:00:00Z', 1893456000000, 0, 'x'
+             SELECT 's-' || substr(CAST(100000000 + i AS TEXT), 2) || '-0000-4000-8000-000000000000', 'my-org', 'service-user', 'robot', 0, 'x' FROM n;
+             INSERT INTO tokens
+                 (number, subject, org, id, digest, description, expires_at, expires_ms, created_ms, created_by)
+             SELECT CAST(substr(id, 3, 8) AS INTEGER) + 1000, id, org, '\"quoted\" ü', {}, '', '2030-01-01T00:00:00Z', 1893456000000, 0, 'x'
              FROM subjects WHERE created_by = 'x'",
-        )
+            Plane::random_octets()
+        ))
         .await
         .expect("they are inserted");
     let (_, records) = plane.feed("").await.snapshot().await;

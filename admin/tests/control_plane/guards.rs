@@ -44,7 +44,7 @@ async fn a_guard_is_attached_changed_and_detached() {
         .assert_refused(404, "not-found");
     assert_told_alike(&plane).await;
     let audited = plane
-        .text("SELECT group_concat(operation || ' ' || target, ', ') FROM audit_entries WHERE revision > 2")
+        .text("SELECT string_agg(operation || ' ' || target, ', ' ORDER BY revision) FROM audit_entries WHERE revision > 2")
         .await;
     let target = |id: &str| format!("/orgs/my-org/guards/{id}");
     let expected = [

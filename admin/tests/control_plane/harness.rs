@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use admin::{Admin, OpenError, Random, Settings};
+use admin::{Admin, OpenError, PostgresPlace, Random, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalogue::Catalogue;
@@ -16,7 +16,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
+
+use crate::cluster::Cluster;
 
 use crate::gateway::{Feed, Signer};
 
@@ -56,6 +58,7 @@ pub(crate) struct Answer {
 pub(crate) fn settings(data: &Path, clock: &Clock) -> Settings {
     Settings {
         data: data.to_owned(),
+        postgres: postgres(data),
         org: Some(ORG.to_owned()),
         clock: clock.clone(),
         random: Random::system(),
@@ -259,8 +262,9 @@ impl Plane {
              INSERT INTO role_bindings (subject, subject_kind, org, scope, role, created_ms, created_by)
                  VALUES ('{subject}', 'service-user', 'their-org', '/orgs/their-org', 'administrator', 0, 'import'),
                         ('{subject}', 'service-user', 'their-org', '/orgs/their-org/apps/web', 'owner', 0, 'import');
-             INSERT INTO tokens (subject, org, id, digest, description, created_ms, created_by)
-                 VALUES ('{subject}', 'their-org', 'main', randomblob(32), '', 0, 'import');"
+             INSERT INTO tokens (number, subject, org, id, digest, description, created_ms, created_by)
+                 VALUES (1000, '{subject}', 'their-org', 'main', {}, '', 0, 'import');",
+            Self::random_octets()
         );
         self.sql(&statements).await.expect("they are inserted");
         Who {
@@ -306,33 +310,90 @@ impl Plane {
         (head.status, head.headers, octets)
     }
 
-    pub(crate) async fn database(&self) -> SqliteConnection {
+    pub(crate) async fn database(&self) -> Database {
         database(self.directory.path()).await
+    }
+
+    /// A connection to the database of decisions.
+    pub(crate) async fn decisions_database(&self) -> Database {
+        if on_postgres() {
+            return self.database().await;
+        }
+        let file = SqliteConnectOptions::new().filename(self.file(admin::DECISIONS_FILE));
+        Database::File(file.connect().await.expect("a database"))
+    }
+
+    /// An expression for 32 random octets.
+    pub(crate) fn random_octets() -> &'static str {
+        if on_postgres() {
+            "sha256(random()::text::bytea)"
+        } else {
+            "randomblob(32)"
+        }
+    }
+
+    /// An expression for octets as hexadecimal digits.
+    pub(crate) fn hex(octets: &str) -> String {
+        if on_postgres() {
+            format!("encode({octets}, 'hex')")
+        } else {
+            format!("lower(hex({octets}))")
+        }
     }
 
     /// Runs statements beside the running control plane.
     pub(crate) async fn sql(&self, statements: &str) -> Result<(), sqlx::Error> {
-        let mut connection = self.database().await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
-            .execute(&mut connection)
-            .await
-            .map(drop)
+        self.database().await.run(statements).await
     }
 
     pub(crate) async fn number(&self, query: &str) -> i64 {
-        let mut connection = self.database().await;
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
-            .fetch_one(&mut connection)
-            .await
-            .expect("a number")
+        self.database().await.number(query).await
     }
 
     pub(crate) async fn text(&self, query: &str) -> String {
-        let mut connection = self.database().await;
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
-            .fetch_one(&mut connection)
-            .await
-            .expect("a text")
+        self.database().await.texts(query).await.swap_remove(0)
+    }
+}
+
+/// A connection to the database of a store, beside the control plane.
+pub(crate) enum Database {
+    File(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Database {
+    pub(crate) async fn run(&mut self, statements: &str) -> Result<(), sqlx::Error> {
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
+        match self {
+            Self::File(connection) => statements.execute(connection).await.map(drop),
+            Self::Postgres(connection) => statements.execute(connection).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        let closed = match self {
+            Self::File(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        };
+        closed.expect("it is closed");
+    }
+
+    pub(crate) async fn number(&mut self, query: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(query);
+        let number = match self {
+            Self::File(connection) => sqlx::query_scalar(query).fetch_one(connection).await,
+            Self::Postgres(connection) => sqlx::query_scalar(query).fetch_one(connection).await,
+        };
+        number.expect("a number")
+    }
+
+    pub(crate) async fn texts(&mut self, query: &str) -> Vec<String> {
+        let query = sqlx::AssertSqlSafe(query);
+        let texts = match self {
+            Self::File(connection) => sqlx::query_scalar(query).fetch_all(connection).await,
+            Self::Postgres(connection) => sqlx::query_scalar(query).fetch_all(connection).await,
+        };
+        texts.expect("texts")
     }
 }
 
@@ -361,13 +422,51 @@ impl Answer {
     }
 }
 
-pub(crate) async fn database(directory: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new()
+pub(crate) async fn database(directory: &Path) -> Database {
+    if let Some(url) = postgres_url(directory) {
+        let url = url.replace("@/", "@localhost/");
+        let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a URL");
+        return Database::Postgres(options.connect().await.expect("a database"));
+    }
+    let connection = SqliteConnectOptions::new()
         .filename(directory.join(admin::STORE_FILE))
         .foreign_keys(true)
         .connect()
-        .await
-        .expect("a database")
+        .await;
+    Database::File(connection.expect("a database"))
+}
+
+/// Variable that holds the directory of the socket of the server that the suite runs on.
+pub(crate) const SOCKET: &str = "POSTERN_TEST_POSTGRES";
+
+/// Database of that server with all tables and nothing in them.
+pub(crate) const TEMPLATE: &str = "template_postern";
+
+/// Returns whether the suite runs on PostgreSQL now.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var_os(SOCKET).is_some()
+}
+
+/// Returns the URL of the database that goes with a directory, which is made with its first use.
+fn postgres_url(directory: &Path) -> Option<String> {
+    let socket = PathBuf::from(std::env::var_os(SOCKET)?);
+    let marker = directory.join("database");
+    let name = match std::fs::read_to_string(&marker) {
+        Ok(name) => name,
+        Err(_missing) => {
+            let name = format!("store_{}", uuid::Uuid::new_v4().simple());
+            std::fs::write(&marker, &name).ok()?;
+            let make = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+            Cluster::sql(&socket, "postgres", &make);
+            name
+        }
+    };
+    Some(Cluster::url(&socket, &name))
+}
+
+fn postgres(directory: &Path) -> Option<PostgresPlace> {
+    let url = postgres_url(directory)?;
+    Some(PostgresPlace::parse(&url, None).expect("a place"))
 }
 
 /// Checks that a time has the API's form, to the millisecond.

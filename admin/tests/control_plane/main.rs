@@ -1,7 +1,9 @@
-//! The control plane from outside: real sockets, a real database, a clock that is moved by hand.
+//! The control plane from outside: real sockets, a real database, a clock that is moved by hand. It runs twice: with the
+//! store in a file, and from `on_postgres` with the store in PostgreSQL.
 
 mod access;
 mod bootstrap;
+mod cluster;
 mod components;
 mod consistency;
 mod current_user;
@@ -13,6 +15,7 @@ mod gateway;
 mod groups_and_invitations;
 mod guards;
 mod harness;
+mod on_postgres;
 mod opening;
 mod permissions;
 mod policies;

@@ -5,7 +5,7 @@ use std::path::Path;
 use admin::{OpenError, STORE_FILE};
 use feed::Clock;
 
-use crate::harness::{Plane, START_MS, database, settings};
+use crate::harness::{Plane, START_MS, database, on_postgres, settings};
 
 #[tokio::test]
 async fn a_missing_data_directory_is_refused_and_not_made() {
@@ -36,6 +36,9 @@ async fn a_data_directory_in_use_is_refused() {
 
 #[tokio::test]
 async fn a_damaged_store_is_refused_and_left_as_it_is() {
+    if on_postgres() {
+        return;
+    }
     let damages: [(&str, Damage); 4] = [
         ("cut off", |file| file.truncate(file.len() / 2)),
         ("no database", |file| file.fill(0xA5)),
@@ -64,6 +67,9 @@ async fn a_store_whose_logs_are_out_of_step_is_refused() {
 
 #[tokio::test]
 async fn another_programs_database_is_refused() {
+    if on_postgres() {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join(STORE_FILE), "").expect("a file");
     change(directory.path(), "CREATE TABLE songs (title TEXT)").await;
@@ -75,6 +81,9 @@ async fn another_programs_database_is_refused() {
 
 #[tokio::test]
 async fn a_store_whose_process_was_killed_holds_all_that_was_acknowledged() {
+    if on_postgres() {
+        return;
+    }
     let plane = Plane::start().await;
     let robot = plane.service_user("member").await;
     // What a killed process leaves: the file and its log, which was never written back.
@@ -94,31 +103,37 @@ async fn a_store_whose_process_was_killed_holds_all_that_was_acknowledged() {
 async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let directory = Plane::start().await.stop().await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (99, 'from the future', 1, x'00', 0)";
+                 VALUES (99, 'from the future', true, '', 0)";
     change(directory.path(), newer).await;
     let path = directory.path().join(STORE_FILE);
-    let before = std::fs::read(&path).expect("a store");
+    let before = std::fs::read(&path).ok();
     let refused = refusal(directory.path()).await;
     let OpenError::NewerSchema { found, known, .. } = &refused else {
         panic!("{refused:?}");
     };
     assert!(*found == 99 && *known < 99);
     assert!(refused.to_string().contains("99"), "{refused}");
-    assert_eq!(std::fs::read(&path).expect("a store"), before);
+    assert_eq!(std::fs::read(&path).ok(), before);
 }
 
 #[tokio::test]
 async fn a_store_of_the_first_version_is_migrated_and_keeps_its_tokens() {
+    if on_postgres() {
+        return;
+    }
     let plane = Plane::start().await;
     let user = plane.service_user("member").await.subject;
-    let first_version = "DROP TRIGGER token_certificates_never_change;
+    let first_version = "ALTER TABLE store DROP COLUMN incarnation;
+                         ALTER TABLE changes DROP COLUMN attempt;
+                         ALTER TABLE tokens DROP COLUMN held;
+                         DROP TRIGGER token_certificates_never_change;
                          ALTER TABLE tokens DROP COLUMN certificate;
-                         DELETE FROM _sqlx_migrations WHERE version = 2";
+                         DELETE FROM _sqlx_migrations WHERE version IN (2, 4)";
     plane.sql(first_version).await.expect("it is undone");
     let plane = Plane::start_in(plane.stop().await).await.expect("it opens");
     let tokens = plane
         .text(&format!(
-            "SELECT group_concat(id || certificate IS NULL) FROM tokens WHERE subject = '{user}'"
+            "SELECT group_concat(id || certificate IS NULL AND held = 0) FROM tokens WHERE subject = '{user}'"
         ))
         .await;
     assert_eq!(tokens, "1");
@@ -133,12 +148,8 @@ async fn refusal(directory: &Path) -> OpenError {
     refused.expect("it is refused")
 }
 
-async fn change(directory: &Path, statement: &'static str) {
-    use sqlx::Connection;
+async fn change(directory: &Path, statement: &str) {
     let mut connection = database(directory).await;
-    sqlx::query(statement)
-        .execute(&mut connection)
-        .await
-        .expect("it is changed");
-    connection.close().await.expect("it is closed");
+    connection.run(statement).await.expect("it is changed");
+    connection.close().await;
 }

@@ -51,7 +51,7 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
     same.assert_ok();
     assert_eq!(plane.admin.revision(), revision);
     let audited = plane
-        .text("SELECT group_concat(operation, ' ') FROM audit_entries WHERE org = 'my-org' AND revision > 1")
+        .text("SELECT string_agg(operation, ' ' ORDER BY revision) FROM audit_entries WHERE org = 'my-org' AND revision > 1")
         .await;
     assert_eq!(
         audited,

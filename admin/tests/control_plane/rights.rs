@@ -219,8 +219,9 @@ async fn the_database_itself_refuses_what_must_never_be() {
         binding(&person, "member", "/orgs/my-organisation", "member"),
         format!("UPDATE subjects SET kind = 'member', invite = 'accepted' WHERE id = '{robot}'"),
         format!(
-            "INSERT INTO tokens (subject, org, id, digest, description, created_ms, created_by)
-             VALUES ('{person}', '{ORG}', 'x', randomblob(32), '', 0, 'x')"
+            "INSERT INTO tokens (number, subject, org, id, digest, description, created_ms, created_by)
+             VALUES (1000, '{person}', '{ORG}', 'x', {}, '', 0, 'x')",
+            Plane::random_octets()
         ),
         "UPDATE audit_entries SET actor_subject = 'somebody else'".to_owned(),
         "DELETE FROM audit_entries".to_owned(),

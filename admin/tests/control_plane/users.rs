@@ -25,7 +25,7 @@ async fn what_a_client_sends_beyond_the_fields_is_ignored_and_never_bound() {
     let row = plane
         .text(&format!(
             "SELECT org || ' ' || kind || ' ' || created_by || ' ' || created_ms || ' '
-                || (SELECT group_concat(role) FROM role_bindings WHERE subject = '{id}') FROM subjects WHERE id = '{id}'"
+                || (SELECT string_agg(role, ',') FROM role_bindings WHERE subject = '{id}') FROM subjects WHERE id = '{id}'"
         ))
         .await;
     let expected = format!("{ORG} service-user {} 1767225600000 member", plane.root.subject);
