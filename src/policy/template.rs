@@ -22,6 +22,10 @@ pub(crate) enum Lang {
     Typescript,
     /// Python, with an interpreter in the component
     Python,
+    /// Go, with its runtime in the component
+    Go,
+    /// Rules in Rego, the language of Open Policy Agent, with an interpreter in the component
+    Rego,
 }
 
 /// A file to be written, with its placeholders filled in.
@@ -39,7 +43,7 @@ struct Template {
     /// Files of `policies/templates`, by their path there.
     files: &'static [File],
     /// Files from elsewhere, by their path in the policy's folder.
-    more: &'static [File],
+    more: &'static [&'static [File]],
 }
 
 type File = (&'static str, &'static str);
@@ -69,10 +73,18 @@ impl Lang {
             files.retain(|file| file.path != path);
             files.push(Written { path, text: fill(text) });
         }
-        files.extend(template.more.iter().chain(CONTRACT).map(|(path, text)| Written {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        }));
+        files.extend(
+            template
+                .more
+                .iter()
+                .copied()
+                .flatten()
+                .chain(CONTRACT)
+                .map(|(path, text)| Written {
+                    path: (*path).to_owned(),
+                    text: (*text).to_owned(),
+                }),
+        );
         files
     }
 
@@ -84,6 +96,8 @@ impl Lang {
             Self::Javascript => &JAVASCRIPT,
             Self::Typescript => &TYPESCRIPT,
             Self::Python => &PYTHON,
+            Self::Go => &GO,
+            Self::Rego => &REGO,
         }
     }
 }
@@ -124,6 +138,27 @@ const CONTRACT: &[File] = &[(".postern/wit/policy.wit", CONTRACT_WIT)];
 /// The contract between Postern and its policies, in WIT.
 pub(super) const CONTRACT_WIT: &str = include_str!("../../policies/wit/policy.wit");
 
+/// Cargo adds the policy to it, and keeps the versions that the crate for authors was tested with.
+const LOCK: &[File] = &[("Cargo.lock", include_str!("../../policies/sdk/Cargo.lock"))];
+
+/// The crate for authors in Rust.
+const SDK: &[File] = &[
+    (".postern/sdk/Cargo.toml", include_str!("../../policies/sdk/Cargo.toml")),
+    (
+        ".postern/sdk/src/allocator.rs",
+        include_str!("../../policies/sdk/src/allocator.rs"),
+    ),
+    (
+        ".postern/sdk/src/bindings.rs",
+        include_str!("../../policies/sdk/src/bindings.rs"),
+    ),
+    (".postern/sdk/src/lib.rs", include_str!("../../policies/sdk/src/lib.rs")),
+    (
+        ".postern/sdk/src/policy.rs",
+        include_str!("../../policies/sdk/src/policy.rs"),
+    ),
+];
+
 static RUST: Template = Template {
     source: "src/lib.rs",
     files: templates![
@@ -133,24 +168,39 @@ static RUST: Template = Template {
         "rust/policy.toml",
         "rust/role/src/lib.rs",
     ],
-    more: &[
-        // Cargo adds the policy to it, and keeps the versions that the crate was tested with.
-        ("Cargo.lock", include_str!("../../policies/sdk/Cargo.lock")),
-        (".postern/sdk/Cargo.toml", include_str!("../../policies/sdk/Cargo.toml")),
-        (
-            ".postern/sdk/src/allocator.rs",
-            include_str!("../../policies/sdk/src/allocator.rs"),
-        ),
-        (
-            ".postern/sdk/src/bindings.rs",
-            include_str!("../../policies/sdk/src/bindings.rs"),
-        ),
-        (".postern/sdk/src/lib.rs", include_str!("../../policies/sdk/src/lib.rs")),
-        (
-            ".postern/sdk/src/policy.rs",
-            include_str!("../../policies/sdk/src/policy.rs"),
-        ),
+    more: &[LOCK, SDK],
+};
+
+static REGO: Template = Template {
+    source: "policy.rego",
+    files: templates![
+        "rego/dot-cargo/config.toml",
+        "rego/dot-postern/rules/Cargo.lock",
+        "rego/dot-postern/rules/Cargo.toml",
+        "rego/dot-postern/rules/build.rs",
+        "rego/dot-postern/rules/src/manifest.rs",
+        "rego/dot-postern/rules/src/rules.rs",
+        "rego/guard/dot-postern/rules/src/lib.rs",
+        "rego/guard/policy.rego",
+        "rego/policy.toml",
+        "rego/role/dot-postern/rules/src/lib.rs",
+        "rego/role/policy.rego",
     ],
+    more: &[SDK],
+};
+
+static GO: Template = Template {
+    source: "policy.go",
+    files: templates![
+        "go/dot-postern/policy/abi.go",
+        "go/dot-postern/policy/go.mod",
+        "go/dot-postern/policy/policy.go",
+        "go/go.mod",
+        "go/guard/policy.go",
+        "go/policy.toml",
+        "go/role/policy.go",
+    ],
+    more: &[],
 };
 
 static C: Template = Template {
@@ -188,10 +238,10 @@ static JAVASCRIPT: Template = Template {
         "javascript/policy.toml",
         "javascript/role/policy.js",
     ],
-    more: &[(
+    more: &[&[(
         ".postern/policy.d.ts",
         include_str!("../../policies/templates/typescript/dot-postern/policy.d.ts"),
-    )],
+    )]],
 };
 
 static TYPESCRIPT: Template = Template {
@@ -255,7 +305,7 @@ mod tests {
         let mut found = BTreeSet::new();
         walk(&root, &root, &mut found);
         let prefix = ".postern/sdk/src/";
-        let carried = RUST.more.iter().filter_map(|(path, _)| path.strip_prefix(prefix));
+        let carried = SDK.iter().filter_map(|(path, _)| path.strip_prefix(prefix));
         assert_eq!(found, carried.map(str::to_owned).collect());
     }
 

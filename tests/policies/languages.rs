@@ -18,3 +18,13 @@ fn a_policy_in_typescript_is_made_built_tested_and_checked() {
 fn a_policy_in_python_is_made_built_tested_and_checked() {
     both_kinds_work("python");
 }
+
+#[test]
+fn a_policy_in_go_is_made_built_tested_and_checked() {
+    both_kinds_work("go");
+}
+
+#[test]
+fn rules_in_rego_are_made_built_tested_and_checked() {
+    both_kinds_work("rego");
+}

@@ -66,7 +66,7 @@ impl Workshop {
     pub(crate) fn make(&self, lang: &str, kind: &str, name: &str) {
         self.done(&["new", "--lang", lang, "--kind", kind, name]);
         let shared = match lang {
-            "rust" => "target",
+            "rust" | "rego" => "target",
             "assemblyscript" | "javascript" | "typescript" => "node_modules",
             _ => return,
         };
@@ -87,15 +87,21 @@ impl Workshop {
     /// Makes a policy in C, which compiles in no time, of a template with some of its text replaced.
     #[track_caller]
     pub(crate) fn made_of_c(&self, kind: &str, name: &str, replaced: &[(&str, &str)]) {
-        self.make("c", kind, name);
-        let source = self.path(name).join("policy.c");
+        self.made_of_c_in(name, (kind, name), replaced);
+    }
+
+    /// As [`Workshop::made_of_c`], in a folder of another name.
+    #[track_caller]
+    pub(crate) fn made_of_c_in(&self, folder: &str, (kind, name): (&str, &str), replaced: &[(&str, &str)]) {
+        self.done(&["new", "--lang", "c", "--kind", kind, name, "--dir", folder]);
+        let source = self.path(folder).join("policy.c");
         let mut text = fs::read_to_string(&source).expect("the template's source");
         for (from, to) in replaced {
             assert!(text.contains(from), "the template has no {from:?}");
             text = text.replace(from, to);
         }
         fs::write(source, text).expect("it can be written");
-        self.build(name);
+        self.build(folder);
     }
 
     /// Writes a file.

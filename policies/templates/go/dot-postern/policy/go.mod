@@ -1,0 +1,3 @@
+module postern.example/policy
+
+go 1.24
