@@ -17,6 +17,8 @@ pub(crate) const SOFTWARE: u8 = 70;
 pub(crate) const CANNOT_CREATE: u8 = 73;
 /// A file cannot be read or written.
 pub(crate) const INPUT_OUTPUT: u8 = 74;
+/// Whoever reads what is printed is gone: 128 and the number of SIGPIPE, as a shell tells it.
+pub(crate) const READER_GONE: u8 = 141;
 
 /// Why a command failed, for the person who ran it.
 #[derive(Debug)]

@@ -7,7 +7,10 @@
 //! - [`client`]: the commands that ask a running Postern.
 //! - [`policy`]: the tools of policy authors, on files.
 //! - [`sandbox`]: an orchestrator to try things on.
-//! - [`exit`]: exit codes.
+//! - [`exit`]: exit codes; [`output`]: printing, where the reader may be gone.
+
+#[macro_use]
+mod output;
 
 mod cli;
 mod client;
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
     };
     match run::run(command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads no more wants no word about it either.
+        Err(failure) if failure.code == exit::READER_GONE => ExitCode::from(failure.code),
         Err(failure) => {
             eprintln!("postern: {failure}");
             ExitCode::from(failure.code)

@@ -191,3 +191,19 @@ fn a_command_about_policies_that_cannot_ask_says_why_with_a_code() {
     assert_eq!(nobody.run(&["policy", "publish", "no-such-file.wasm"]).code, Some(74));
     assert_eq!(nobody.run(&["policy", "shadow", "freeze"]).code, Some(64));
 }
+
+#[test]
+fn a_command_ends_without_a_word_when_nobody_reads_what_it_prints() {
+    let postern_ = Postern::start("http://127.0.0.1:9");
+    let administrator = Terminal::of_administrator(&postern_);
+    for arguments in [&["config", "example"][..], &["user", "list"]] {
+        let mut command = postern(arguments);
+        command.env("POSTERN_URL", &administrator.url);
+        command.env("POSTERN_TOKEN", &administrator.token);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = command.stdout(writer).output().expect("it can be run");
+        assert_eq!(ended.status.code(), Some(141), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{arguments:?}");
+    }
+}
