@@ -145,6 +145,21 @@ fn a_guard_that_fails_lets_nothing_through_and_is_put_aside_after_a_while() {
 }
 
 #[test]
+fn whoever_makes_a_guard_fail_takes_it_from_nobody_else() {
+    let upstream = Upstream::answering(200, json!({}));
+    let postern = Postern::with(&upstream.url(), &["--workers", "1"]);
+    let (administrator, developer, other) = (postern.administrator(), developer(&postern), developer(&postern));
+    administrator.publish_guests(&["looks_at_request"]);
+    administrator.attach("looks", "/orgs/acme/apps/shop", &Value::Null);
+    for _ in 0..12 {
+        let trapped = developer.client.send(Request::new("GET", APP).field("X-Wish", "trap"));
+        postern.assert_refused(&trapped, "policy-fault");
+    }
+    postern.assert_refused(&developer.client.get(APP), "policy-fault");
+    other.client.get(APP).ok(200);
+}
+
+#[test]
 fn a_request_under_way_ends_when_a_guard_comes_that_refuses_it() {
     let upstream = Upstream::start(|_| {
         Reply::Raw(Box::new(|stream| {

@@ -1,6 +1,6 @@
 //! Who speaks for a role or a guard: a policy with its settings, what it remembers, how it fares, and who stands in for it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ pub(crate) struct Speaker {
     settings: Option<Arc<str>>,
     /// `None` if verdicts of this policy may not be remembered.
     verdicts: Option<RefCell<Verdicts>>,
-    breaker: Cell<Breaker>,
+    breaker: RefCell<Breaker>,
 }
 
 /// A verdict, and where it is from.
@@ -100,11 +100,11 @@ impl Speakers {
         }
     }
 
-    /// Returns the digests of its policies that are put aside.
+    /// Returns the digests of its policies that are put aside, for everybody or for some.
     pub(crate) fn put_aside(&self) -> impl Iterator<Item = PolicyDigest> {
         let aside = self
             .each()
-            .filter(|speaker| speaker.breaker.get().is_open(Instant::now));
+            .filter(|speaker| speaker.breaker.borrow().is_open_for_some(Instant::now));
         aside.map(|speaker| speaker.policy.digest())
     }
 
@@ -126,7 +126,7 @@ impl Speaker {
             policy,
             settings,
             verdicts,
-            breaker: Cell::default(),
+            breaker: RefCell::default(),
         }
     }
 
@@ -134,7 +134,7 @@ impl Speaker {
     pub(crate) fn take_over(&self, other: &Self) -> bool {
         let same = self.policy.digest() == other.policy.digest() && self.settings == other.settings;
         if same {
-            self.breaker.set(other.breaker.get());
+            self.breaker.replace(other.breaker.borrow().clone());
             if let (Some(own), Some(others)) = (&self.verdicts, &other.verdicts) {
                 own.borrow_mut().take_over(&mut others.borrow_mut());
             }
@@ -176,16 +176,17 @@ impl Speaker {
     }
 
     fn evaluate(&self, question: &Question<'_>, key: Key<'_>) -> Result<Verdict, Fault> {
-        let mut breaker = self.breaker.get();
-        if breaker.is_open(Instant::now) {
+        let subject = question.subject.id;
+        if self.breaker.borrow().is_open(subject, Instant::now) {
             return Err(Fault::PutAside);
         }
         let verdict = self.policy.ask(question, self.settings.as_deref());
+        let mut breaker = self.breaker.borrow_mut();
         match &verdict {
-            Ok(_) => breaker.succeeded(),
-            Err(fault) => breaker.failed(*fault, Instant::now),
+            Ok(_) => breaker.succeeded(subject),
+            Err(fault) => breaker.failed(subject, *fault, Instant::now),
         }
-        self.breaker.set(breaker);
+        drop(breaker);
         // A fault is not remembered: whether there was time or a slot is not the policy's to say.
         let verdict = verdict?;
         let granted = match &verdict {
