@@ -19,8 +19,8 @@ use crate::OpenError;
 use crate::error::ApiError;
 use crate::manifest::Manifest;
 use crate::roles::RoleCatalogue;
-use crate::store::Store;
 use crate::store::history::PoliciesThen;
+use crate::store::{Store, StoredPolicy, StoredVersion};
 
 /// The engine, and the policies that it has loaded.
 pub(crate) struct Evaluator {
@@ -176,6 +176,20 @@ impl Evaluator {
                 SignatureError::Unsigned => ApiError::PolicyUnsigned,
                 SignatureError::UnknownKey(_) | SignatureError::Invalid(_) => ApiError::PolicySignatureInvalid,
             })
+    }
+
+    /// Returns whether a version is signed with a trusted key; `None` when it is not signed.
+    pub(crate) fn verified(&self, policy: &StoredPolicy, version: &StoredVersion) -> Option<bool> {
+        let signature = version.signature.as_ref()?;
+        let number = version.version.to_string();
+        let statement = Statement {
+            org: &policy.org,
+            name: &policy.name,
+            version: &number,
+            digest: version.digest,
+        };
+        let trusted = !self.trusted_keys.is_empty();
+        Some(trusted && self.trusted_keys.verify(&statement, Some(signature)).is_ok())
     }
 
     /// Has policies asked: the built-in ones and those of an organisation at one revision.

@@ -2,10 +2,13 @@
 //! after a start, a gateway is unknown until it reports again.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use feed::{Acknowledgement, VerificationKey};
+use feed::{Acknowledgement, Clock, PolicyDigest, VerificationKey};
 use jsonwebtoken::DecodingKey;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// What a gateway last reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +25,16 @@ pub struct GatewayStatus {
 
 /// All gateways that have reported.
 #[derive(Debug, Default)]
-pub(crate) struct Gateways(Mutex<BTreeMap<String, Known>>);
+pub(crate) struct Gateways {
+    known: Mutex<BTreeMap<String, Known>>,
+    /// One has reported.
+    reported: Notify,
+}
 
 struct Known {
     revision: u64,
+    /// Components that it was told of and cannot decide with.
+    lacking: Vec<PolicyDigest>,
     keys: Vec<(String, DecodingKey)>,
     last_contact_ms: i64,
 }
@@ -34,11 +43,12 @@ impl Gateways {
     /// Takes down a report; `None` when it cannot be one.
     pub(crate) fn acknowledge(&self, report: &Acknowledgement, now_ms: i64) -> Option<()> {
         let named = (1..=NAME_BYTES_MAX).contains(&report.gateway.len());
-        if !named || report.keys.len() > KEYS_MAX {
+        if !named || report.keys.len() > KEYS_MAX || report.lacking.len() > LACKING_MAX {
             return None;
         }
         let known = Known {
             revision: report.revision,
+            lacking: report.lacking.clone(),
             keys: report.keys.iter().map(read_key).collect::<Option<_>>()?,
             last_contact_ms: now_ms,
         };
@@ -49,6 +59,8 @@ impl Gateways {
             let oldest = oldest.map(|(name, _)| name.clone());
             oldest.and_then(|name| all.remove(&name));
         }
+        drop(all);
+        self.reported.notify_waiters();
         Some(())
     }
 
@@ -70,9 +82,40 @@ impl Gateways {
         self.lock().iter().map(status).collect()
     }
 
+    /// Waits until all gateways that live have reported a revision and can decide with a component, or until a moment.
+    /// Returns how many can, and the names of those that cannot.
+    pub(crate) async fn ready(
+        &self,
+        (digest, revision): (PolicyDigest, u64),
+        clock: &Clock,
+        until: Instant,
+    ) -> (usize, Vec<String>) {
+        loop {
+            let reported = self.reported.notified();
+            let mut reported = pin!(reported);
+            // From here on no report is missed.
+            reported.as_mut().enable();
+            let now_ms = clock.unix_ms();
+            let (ready, late): (Vec<_>, Vec<_>) = self
+                .lock()
+                .iter()
+                .filter(|(_, known)| now_ms.saturating_sub(known.last_contact_ms) <= SILENT_AFTER_MS)
+                .map(|(name, known)| {
+                    (
+                        name.clone(),
+                        known.revision >= revision && !known.lacking.contains(&digest),
+                    )
+                })
+                .partition(|(_, ready)| *ready);
+            if late.is_empty() || timeout_at(until, reported).await.is_err() {
+                return (ready.len(), late.into_iter().map(|(name, _)| name).collect());
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         // Nothing that holds the lock leaves the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,6 +129,12 @@ impl std::fmt::Debug for Known {
 
 /// Most gateways that are known at once. Beyond them, the one that has been silent longest is forgotten.
 const GATEWAYS_MAX: usize = 1000;
+
+/// After so long without a report a gateway counts as silent: it reports every ten seconds at least.
+const SILENT_AFTER_MS: i64 = 30_000;
+
+/// Most components that a gateway says it lacks: some for each policy of each organisation.
+const LACKING_MAX: usize = 10_000;
 
 /// Most keys of one gateway: one in use, one to come, and old ones whose signatures are still valid.
 const KEYS_MAX: usize = 8;

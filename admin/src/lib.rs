@@ -176,6 +176,7 @@ impl Admin {
             random: settings.random,
             roles,
             evaluator: Arc::clone(&evaluator),
+            gateways: Arc::clone(&gateways),
         };
         let trust = Arc::new(Trust {
             credential: parts.credential,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::matrix::ANY;
 use feed::{Scope, SubjectKind};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,15 @@ impl RoleCatalogue {
 }
 
 impl ScopeKind {
+    /// Returns a scope of this kind: the organisation, or an app or env type that stands for any.
+    pub(crate) fn any(self, org: &str) -> Scope {
+        match self {
+            Self::Org => Scope::org(org),
+            Self::App => Scope::app(org, ANY),
+            Self::EnvType => Scope::env_type(org, ANY),
+        }
+    }
+
     /// Returns the kind of a scope.
     pub(crate) fn of(scope: &Scope) -> Self {
         match scope {

@@ -548,12 +548,8 @@ fn start_control(
                 gateway: settings.name.clone(),
                 revision: 0,
                 keys: vec![shared.signer.verification_key().clone()],
+                lacking: Vec::new(),
             };
-            tokio::task::spawn_local(sync::acknowledge(
-                Arc::clone(&shared.cache),
-                Rc::clone(&admin),
-                base.clone(),
-            ));
             let delivery = decision_log::deliver(Rc::clone(&admin), control.reports, control.decisions);
             tokio::task::spawn_local(async move {
                 delivery.await;
@@ -571,6 +567,7 @@ fn start_control(
                 tracing::error!(%error, "the kept state cannot be served from");
             }
             let following = (Arc::clone(&shared.cache), policies);
+            tokio::task::spawn_local(sync::acknowledge(following.clone(), Rc::clone(&admin), base.clone()));
             sync::follow(following, admin, settings.clock.clone(), base).await;
         };
         local.block_on(&runtime, controlling);

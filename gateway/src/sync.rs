@@ -42,13 +42,15 @@ pub(crate) async fn follow(
 }
 
 /// Tells the admin service how far the cache is, after each change and now and then, for ever.
-pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknowledgement) {
+pub(crate) async fn acknowledge((cache, policies): (Arc<Cache>, Rc<Keeper>), admin: Rc<Pool>, base: Acknowledgement) {
     loop {
         // What would be forgotten by a restart does not count yet.
         let mut confirmable = cache.confirmable();
         let revision = *confirmable.borrow();
+        let mut arrivals = policies.arrivals();
         let acknowledgement = Acknowledgement {
             revision,
+            lacking: policies.lacking(),
             ..base.clone()
         };
         if let Err(error) = send(&admin, &acknowledgement).await {
@@ -57,8 +59,13 @@ pub(crate) async fn acknowledge(cache: Arc<Cache>, admin: Rc<Pool>, base: Acknow
             continue;
         }
         // The pause ends early when there is something new to tell.
-        let next = confirmable.wait_for(|confirmable| *confirmable > revision);
-        drop(timeout(ACKNOWLEDGE_PAUSE, next).await);
+        let news = async {
+            tokio::select! {
+                _ = confirmable.wait_for(|confirmable| *confirmable > revision) => {}
+                _ = arrivals.changed() => {}
+            }
+        };
+        drop(timeout(ACKNOWLEDGE_PAUSE, news).await);
     }
 }
 
@@ -101,6 +108,7 @@ async fn follow_once(
     }
     let introduction = Acknowledgement {
         revision: *cache.confirmable().borrow(),
+        lacking: policies.lacking(),
         ..introduction.clone()
     };
     send(admin, &introduction).await.map_err(Lost::Introduction)?;

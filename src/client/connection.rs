@@ -55,6 +55,11 @@ pub(super) struct Session {
 pub(super) struct Bearer(String);
 
 impl Connection {
+    /// Returns whether answers are printed as JSON.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
     /// Gathers what a request needs. Nothing is sent yet.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::oci;
-use crate::exit;
+use crate::exit::{self, Failure};
 
 /// Why a command failed. No variant holds a token.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,9 @@ pub(crate) enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Something that asks nobody failed.
+    #[error("{0}")]
+    OnFiles(Failure),
     /// A registry.
     #[error(transparent)]
     Registry(#[from] oci::Error),
@@ -143,8 +146,10 @@ impl Error {
             | Self::Usage(_)
             | Self::Org(_) => exit::USAGE,
             Self::Content { .. } => exit::DATA,
+            Self::OnFiles(failure) => failure.code,
             Self::Registry(error) => error.exit_code(),
             Self::Unreachable { .. } | Self::NotTheApi { .. } => exit::UNAVAILABLE,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::READER_GONE,
             Self::File { .. } | Self::Written { .. } | Self::Output(_) => exit::INPUT_OUTPUT,
         }
     }

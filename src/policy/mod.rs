@@ -12,9 +12,11 @@
 //!   [`coverage`]: what they leave out. [`mod@bench`]: what they cost.
 //! - [`explain`], [`replay`]: decisions on record, made again; [`decisions`]: their files; [`library`]: the components
 //!   that they name.
+//! - [`access`]: what whoever holds a role may do, by components in files.
 //! - [`keys`]: keys and signatures.
 //! - [`workbench`]: a policy, loaded and asked; [`report`]: how reports look.
 
+mod access;
 mod bench;
 mod build;
 mod case;
@@ -38,6 +40,7 @@ mod workbench;
 
 use clap::Subcommand;
 
+pub(crate) use access::of_files as access_of_files;
 pub(crate) use explain::explain_cases;
 
 use crate::exit::Failure;

@@ -2,7 +2,7 @@
 
 use catalogue::Catalogue;
 use engine::replay::OwnedQuestion;
-use engine::{Class, Engine, Limits, LoadError, Policy, ScopeKind, Verdict};
+use engine::{Class, Engine, Limits, LoadError, Memory, Policy, PolicySet, ScopeKind, Verdict};
 use feed::PolicyKind;
 use feed::decision::{RecordedQuestion, RecordedSubject};
 
@@ -26,6 +26,14 @@ impl Engines {
             small: start(Limits::small())?,
             script: start(Limits::script())?,
         })
+    }
+
+    /// Returns the built-in roles.
+    ///
+    /// # Errors
+    /// When they cannot be loaded: a fault of ours.
+    pub(super) fn builtin(&self) -> Result<PolicySet, Failure> {
+        PolicySet::builtin(&self.small, Memory::Off).map_err(|error| Failure::new(SOFTWARE, &error))
     }
 
     /// Loads a component into the engine of its class.

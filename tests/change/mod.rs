@@ -7,6 +7,7 @@ mod freshness;
 mod kept_state;
 mod policies;
 mod policy_model;
+mod readiness;
 mod revocation;
 mod roles;
 mod secrets;

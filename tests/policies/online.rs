@@ -11,6 +11,7 @@ use crate::harness::eventually;
 use crate::harness::postern::{ORG, Postern};
 use crate::harness::terminal::Terminal;
 use crate::harness::upstream::Upstream;
+use crate::policies::workshop::Workshop;
 
 /// A folder with components, and somebody who publishes them.
 struct Author {
@@ -210,7 +211,24 @@ fn a_component_is_signed_as_it_is_published_and_one_that_is_not_is_refused() {
     let refused = author.refused(&[&sign[..], &["--key-name", "other"]].concat());
     assert!(refused.contains("policy-signature-invalid"), "{refused}");
     author.policy(&sign);
-    assert_eq!(author.json(&["inspect", "reader"])["active"]["signed_by"], "ci");
+    let active = &author.json(&["inspect", "reader"])["active"];
+    assert_eq!(
+        (&active["signed_by"], &active["signature_verified"]),
+        (&json!("ci"), &json!(true))
+    );
+}
+
+#[test]
+fn a_signature_that_no_trusted_key_vouches_for_is_shown_as_unverified() {
+    let key = tempfile::tempdir().expect("a directory");
+    let pem = key.path().join("ci.pem");
+    fs::write(&pem, PRIVATE_KEY).expect("it is written");
+    let postern = Postern::start("http://127.0.0.1:9");
+    let author = Author::at(&postern);
+    let component = author.file("reader.wasm", role("viewer", "reader", "1.2.0"));
+    author.policy(&["publish", &component, "--sign-key", pem.to_str().expect("a text")]);
+    let shown = author.policy(&["inspect", "reader"]);
+    assert!(shown.contains("ci (unverified)"), "{shown}");
 }
 
 #[test]
@@ -257,4 +275,99 @@ fn a_refused_request_is_explained_by_its_decision_and_recorded_for_replay() {
         .join(digest.expect("a component was asked"))
         .with_extension("wasm");
     assert_eq!(fs::read(file).expect("it is there"), freeze("1.0.0"));
+}
+
+#[test]
+fn what_a_role_allows_is_told_without_anybody_who_holds_it() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let author = Author::at(&postern);
+    let allowed = |table: &Value| -> Vec<String> {
+        let rows = table["rows"].as_array().expect("rows").iter();
+        let rows = rows.filter(|row| row["outcome"] == "allowed");
+        rows.map(|row| format!("{} {}", row["operation"], row["object"]))
+            .collect()
+    };
+    author.terminal.done(&["user", "create", "ci", "--role", "member"]);
+    author.terminal.done(&["role", "grant", "ci", "viewer", "--app", "any"]);
+    let held = author.json(&["access", "ci"]);
+    let on_app = |row: &String| row.contains("/apps/any");
+    let of_holder: Vec<String> = allowed(&held).into_iter().filter(on_app).collect();
+    let of_role = author.json(&["access", "--role", "viewer@app"]);
+    assert!(!of_holder.is_empty());
+    assert_eq!(allowed(&of_role), of_holder);
+
+    // A component that is nowhere yet, against the version that is in force, and against another file.
+    let (old, new) = (
+        author.file("old.wasm", guest("reader_one")),
+        author.file("new.wasm", guest("reader_two")),
+    );
+    author.policy(&["publish", &old]);
+    author.policy(&["publish", &new]);
+    let online = author.policy(&["diff", "--role", "reader@app", "--versions", "reader:2.0.0"]);
+    assert!(online.starts_with("this change gives reader@app "), "{online}");
+    let offline = ["diff", "--role", "reader@app", "--policies", &old, "--with", &new];
+    let mut alone = crate::harness::process::postern([&["policy"], &offline[..]].concat());
+    let alone = alone.output().expect("it can be run");
+    let alone = String::from_utf8(alone.stdout).expect("text");
+    assert_eq!(alone.lines().next(), online.lines().next());
+    let said = author.refused(&["access", "--role", "viewer@env-type"]);
+    assert!(said.contains("can be held on"), "{said}");
+}
+
+#[test]
+fn a_role_that_must_have_settings_is_published_with_them_or_not_at_all() {
+    let postern = Postern::start("http://127.0.0.1:9");
+    let author = Author::at(&postern);
+    let schema = r#"{"type":"object","properties":{"act":{"type":"string"}}}"#;
+    let demanding = r#"{"type":"object","required":["act"]}"#;
+    let demanding = format!("{demanding:width$}", width = schema.len());
+    let component = replaced(guest("acts_as_set"), schema, &demanding);
+    let file = author.file("acts.wasm", component);
+    let refused = author.refused(&["publish", &file]);
+    assert!(refused.contains("act"), "{refused}");
+    let settings = author.file("settings.json", r#"{"act": "none"}"#);
+    author.policy(&["publish", &file, "--settings", &settings]);
+    let listed = author.json(&["list"]);
+    let own = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|policy| policy["builtin"] == false);
+    assert_eq!(own.expect("it is there")["settings"], json!({"act": "none"}));
+}
+
+#[test]
+fn the_version_before_stands_in_for_one_that_fails_when_the_operator_says_so() {
+    let upstream = Upstream::answering(200, json!([]));
+    let postern = Postern::start(&upstream.url());
+    let (author, workshop) = (Author::at(&postern), Workshop::new());
+    workshop.made_of_c("guard", "ticket", &[]);
+    let traps = (
+        "return POSTERN_TEXT(\"deletions need a ticket: send the header x-change-ticket\");",
+        "__builtin_trap();",
+    );
+    workshop.made_of_c_in("second", ("guard", "ticket"), &[("\"0.1.0\"", "\"0.2.0\""), traps]);
+    let file = |folder: &str| {
+        workshop
+            .path(folder)
+            .join("ticket.wasm")
+            .to_str()
+            .expect("a text")
+            .to_owned()
+    };
+    author.policy(&["publish", &file("ticket")]);
+    author.policy(&["attach", "ticket"]);
+    author.policy(&["publish", &file("second"), "--activate"]);
+    let delete = || postern.administrator().delete(&format!("/orgs/{ORG}/apps/shop"));
+    postern.assert_refused(&delete(), "policy-fault");
+    author.policy(&["fallback", "ticket", "on"]);
+    let refused = delete();
+    postern.assert_refused(&refused, "guard-denied");
+    assert!(
+        refused.ok(403)["message"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("ticket"))
+    );
+    author.policy(&["fallback", "ticket", "off"]);
+    postern.assert_refused(&delete(), "policy-fault");
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Record;
+use crate::{PolicyDigest, Record};
 
 /// One line of the feed.
 ///
@@ -55,6 +55,9 @@ pub struct Acknowledgement {
     pub revision: u64,
     /// Keys for its `Postern-Identity`.
     pub keys: Vec<VerificationKey>,
+    /// Components that it was told of by then and cannot decide with yet. A gateway of before tells none.
+    #[serde(default)]
+    pub lacking: Vec<PolicyDigest>,
 }
 
 /// A public Ed25519 key, in the form of RFC 8037 §2.

@@ -36,6 +36,15 @@ pub struct Policy {
     pub settings: Option<String>,
 }
 
+impl Policy {
+    /// Returns whether a gateway that is told this keeps a component at hand.
+    pub fn names(&self, digest: PolicyDigest) -> bool {
+        let shadow = self.shadow.iter().map(|shadow| &shadow.version);
+        let others = self.fallback.iter().chain(shadow).chain(&self.ready);
+        others.chain([&self.active]).any(|version| version.digest == digest)
+    }
+}
+
 /// One version of a policy: the component that it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyVersion {

@@ -1,20 +1,23 @@
-//! `/orgs/{org}/users/{user}/access`: every operation on every object of a subject, and what would come of it; now, at an
-//! older revision, or with another version of a policy in force.
+//! `/orgs/{org}/users/{user}/access` and `/orgs/{org}/roles/{role}/access`: every operation on every object of a subject, or
+//! of whoever would hold a role and nothing else, and what would come of it; now, at an older revision, or with other
+//! versions of policies in force.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
 use engine::Inputs;
-use feed::Subject;
+use engine::matrix::{ANY, Matrix};
 use feed::decision::RecordedOutcome;
+use feed::{PolicyKind, RoleBinding, Subject, SubjectKind};
 use serde::{Deserialize, Serialize};
 
-use super::matrix::Matrix;
 use super::permissions::objects;
 use super::{Api, Reading};
 use crate::body::PathParameters;
 use crate::error::ApiError;
 use crate::identity::Caller;
+use crate::manifest::Manifest;
+use crate::roles::ScopeKind;
 use crate::store::decisions::outcome_word;
 use crate::store::history::PoliciesThen;
 
@@ -23,12 +26,25 @@ pub(super) struct AccessQuery {
     /// Name of the policy whose version is looked at.
     policy: Option<String>,
     version: Option<String>,
+    /// The same for several policies: `name:version`, separated by commas.
+    versions: Option<String>,
+    revision: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RoleQuery {
+    /// The kind of object that the role is held on; the first that its manifest names, if not given.
+    scope: Option<ScopeKind>,
+    /// What holds it; a service user, if not given.
+    kind: Option<SubjectKind>,
+    versions: Option<String>,
     revision: Option<u64>,
 }
 
 /// What a subject may do.
 #[derive(Debug, Serialize)]
 pub(super) struct Access {
+    /// The subject's id, or the name of the role.
     subject: String,
     revision: u64,
     rows: Vec<Row>,
@@ -69,63 +85,152 @@ pub(super) async fn read(
     } else {
         reading.at(&user, revision, newest).await?
     };
-    reading.substitute(&mut policies, query).await?;
+    let one = match (query.policy, query.version) {
+        (None, None) => None,
+        (Some(name), Some(version)) => Some((name, version)),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ApiError::Field {
+                name: "version",
+                rule: "given together with policy",
+            });
+        }
+    };
+    for (name, version) in one.into_iter().chain(versions(query.versions.as_deref())?) {
+        reading.substitute(&mut policies, name, &version).await?;
+    }
     drop(reading);
-    let time_ms = u64::try_from(api.clock.unix_ms()).ok();
-    let answer = api.evaluator.ask(&api.store, policies, move |set, catalogue| {
-        let inputs = Inputs {
-            time_ms,
-            ..Inputs::default()
-        };
-        Access::of(
-            &Matrix {
+    api.access(subject, policies, revision).await.map(Json)
+}
+
+/// `GET /orgs/{org}/roles/{role}/access`
+pub(super) async fn read_role(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters((org, role)): PathParameters<(String, String)>,
+    query: Result<Query<RoleQuery>, QueryRejection>,
+) -> Result<Json<Access>, ApiError> {
+    let Query(query) = query.map_err(|_malformed| ApiError::Field {
+        name: "scope",
+        rule: "org, app or env-type; kind: service-user, member or group; revision: a revision",
+    })?;
+    let mut reading = api.read(&caller, &org).await?;
+    let newest = reading.view.revision().await?;
+    let revision = query.revision.unwrap_or(newest);
+    let mut policies = reading.policies_at(revision, newest).await?;
+    for (name, version) in versions(query.versions.as_deref())? {
+        reading.substitute(&mut policies, name, &version).await?;
+    }
+    let manifest = match api.evaluator.built_in_role(&role) {
+        Some((policy, _)) => Manifest::of(policy.manifest()),
+        None => reading.manifest(&policies, &role).await?,
+    };
+    drop(reading);
+    let scope = query.scope.or_else(|| manifest.scopes.first().copied());
+    let kind = query.kind.unwrap_or(SubjectKind::ServiceUser);
+    let scope = scope.map(|scope| scope.any(&org));
+    let scope = scope
+        .filter(|scope| manifest.admits(scope, kind))
+        .ok_or(ApiError::Field {
+            name: "scope",
+            rule: "one that the role can be held on, by such a subject",
+        })?;
+    let subject = Subject {
+        id: ANY.to_owned(),
+        kind,
+        org,
+        roles: vec![RoleBinding {
+            scope,
+            role: role.clone(),
+        }],
+    };
+    let mut access = api.access(subject, policies, revision).await?;
+    access.subject = role;
+    Ok(Json(access))
+}
+
+impl Api {
+    async fn access(&self, subject: Subject, policies: PoliciesThen, revision: u64) -> Result<Access, ApiError> {
+        let time_ms = u64::try_from(self.clock.unix_ms()).ok();
+        let answer = self.evaluator.ask(&self.store, policies, move |set, catalogue| {
+            let inputs = Inputs {
+                time_ms,
+                ..Inputs::default()
+            };
+            let matrix = Matrix {
                 set,
                 catalogue,
                 subject: &subject,
                 inputs,
-            },
-            revision,
-        )
-    });
-    answer.await.map(Json)
+            };
+            Access::of(&matrix, revision)
+        });
+        answer.await
+    }
 }
 
 impl Reading {
     /// Returns a subject and the policies as they were.
     async fn at(&mut self, user: &str, revision: u64, newest: u64) -> Result<(Subject, PoliciesThen), ApiError> {
+        let policies = self.policies_at(revision, newest).await?;
+        let subject = self.view.subject_at(user, revision).await?;
+        let subject = subject.map_err(|_too_old| ApiError::RevisionTooOld)?;
+        let own = subject.filter(|subject| subject.org == self.caller.org);
+        Ok((own.ok_or(ApiError::NotFound)?, policies))
+    }
+
+    async fn policies_at(&mut self, revision: u64, newest: u64) -> Result<PoliciesThen, ApiError> {
+        let org = self.caller.org.clone();
+        if revision == newest {
+            return Ok(self.view.policies_now(&org).await?);
+        }
         if revision > newest {
             return Err(ApiError::Field {
                 name: "revision",
                 rule: "a revision that there is",
             });
         }
-        let org = self.caller.org.clone();
-        let subject = self.view.subject_at(user, revision).await?;
-        let subject = subject.map_err(|_too_old| ApiError::RevisionTooOld)?;
-        let subject = subject.filter(|subject| subject.org == org).ok_or(ApiError::NotFound)?;
         let policies = self.view.policies_at(&org, revision).await?;
-        Ok((subject, policies.map_err(|_too_old| ApiError::RevisionTooOld)?))
+        policies.map_err(|_too_old| ApiError::RevisionTooOld)
     }
 
     /// Puts another version of a policy in force, in what is looked at.
-    async fn substitute(&mut self, policies: &mut PoliciesThen, query: AccessQuery) -> Result<(), ApiError> {
-        let (name, version) = match (query.policy, query.version) {
-            (None, None) => return Ok(()),
-            (Some(name), Some(version)) => (name, version),
-            (Some(_), None) | (None, Some(_)) => {
-                return Err(ApiError::Field {
-                    name: "version",
-                    rule: "given together with policy",
-                });
-            }
-        };
+    async fn substitute(&mut self, policies: &mut PoliciesThen, name: String, version: &str) -> Result<(), ApiError> {
         let org = self.caller.org.clone();
         let policy = self.view.policy(&org, &name).await?.ok_or(ApiError::NotFound)?;
-        let version = policy.version(&version).ok_or(ApiError::NotFound)?.record();
+        let version = policy.version(version).ok_or(ApiError::NotFound)?.record();
         let now = policy.record()?;
         policies.policies.entry((org, name)).or_insert(now).active = version;
         Ok(())
     }
+
+    /// Returns what the policy of a role of the organisation says of itself, in the version that is looked at.
+    async fn manifest(&mut self, policies: &PoliciesThen, role: &str) -> Result<Manifest, ApiError> {
+        let org = self.caller.org.clone();
+        let then = policies.policies.get(&(org.clone(), role.to_owned()));
+        let then = then
+            .filter(|policy| policy.kind == PolicyKind::Role)
+            .ok_or(ApiError::NotFound)?;
+        let stored = self.view.policy(&org, role).await?.ok_or(ApiError::RevisionTooOld)?;
+        let version = stored.version(&then.active.version).ok_or(ApiError::RevisionTooOld)?;
+        Ok(Manifest::read(version)?)
+    }
+}
+
+/// Reads which versions are to be looked at: `name:version`, separated by commas.
+fn versions(text: Option<&str>) -> Result<Vec<(String, String)>, ApiError> {
+    let texts = text.into_iter().flat_map(|text| text.split(','));
+    let pair = |text: &str| {
+        let (name, version) = text.split_once(':')?;
+        Some((name.to_owned(), version.to_owned()))
+    };
+    texts
+        .map(|text| {
+            pair(text).ok_or(ApiError::Field {
+                name: "versions",
+                rule: "name:version, separated by commas",
+            })
+        })
+        .collect()
 }
 
 impl Access {

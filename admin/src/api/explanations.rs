@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use catalogue::{Catalogue, Matched};
 use engine::Inputs;
+use engine::matrix::{Matrix, role_on};
 use feed::decision::{RecordedEnvType, RecordedInputs, RecordedOutcome, RecordedQuestion, RecordedSubject};
 use feed::{RecordedDecision, Scope, Subject};
 use serde::Deserialize;
 
-use super::matrix::{Matrix, role_on};
 use super::{Api, fields};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;

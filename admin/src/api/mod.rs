@@ -7,8 +7,8 @@
 //! # Layout
 //! - [`users`], [`roles`], [`tokens`], [`current_user`], [`groups`], [`invitations`], [`permissions`]: the routes.
 //! - [`policies`], [`publish`], [`promote`], [`policy_removal`], [`guards`]: the routes of policies.
+//! - [`readiness`]: waiting for gateways to have a version before it is in force.
 //! - [`decisions`], [`access`], [`explanations`]: what was decided, what would be, and why.
-//! - [`matrix`]: asking the policies on behalf of a subject.
 //! - [`rules`]: who may change whom.
 //! - [`fields`]: what values may be.
 //! - [`answers`], [`policy_answers`]: what is answered.
@@ -21,6 +21,7 @@ use feed::{Clock, Scope, SubjectKind};
 
 use crate::error::ApiError;
 use crate::evaluator::Evaluator;
+use crate::gateways::Gateways;
 use crate::identity::Caller;
 use crate::random::Random;
 use crate::roles::RoleCatalogue;
@@ -36,13 +37,13 @@ mod fields;
 mod groups;
 mod guards;
 mod invitations;
-mod matrix;
 mod permissions;
 pub(crate) mod policies;
 mod policy_answers;
 mod policy_removal;
 mod promote;
 mod publish;
+mod readiness;
 mod roles;
 mod rules;
 mod tokens;
@@ -57,6 +58,7 @@ pub(crate) struct Api {
     pub roles: Arc<RoleCatalogue>,
     pub evaluator: Arc<Evaluator>,
     pub decisions: Arc<Decisions>,
+    pub gateways: Arc<Gateways>,
 }
 
 /// A caller who may look at one organisation, and what is there.
@@ -121,6 +123,7 @@ fn policy_routes() -> Router<Api> {
         .route("/orgs/{org}/decisions", get(decisions::list))
         .route("/orgs/{org}/decisions/{decision}", get(decisions::read))
         .route("/orgs/{org}/users/{user}/access", get(access::read))
+        .route("/orgs/{org}/roles/{role}/access", get(access::read_role))
         .route("/orgs/{org}/explanations", post(explanations::create))
 }
 

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::extract::State;
 use axum::{Extension, Json};
 use engine::Inputs;
+use engine::matrix::Matrix;
 use feed::{Scope, Subject};
 use serde::Serialize;
 
-use super::matrix::Matrix;
 use super::{Api, Reading};
 use crate::body::PathParameters;
 use crate::error::ApiError;

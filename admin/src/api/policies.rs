@@ -11,6 +11,7 @@ use super::policy_answers::{PolicyView, ShadowReportView};
 use super::{Api, Reading};
 use crate::body::PathParameters;
 use crate::error::ApiError;
+use crate::evaluator::Evaluator;
 use crate::identity::Caller;
 use crate::store::{StoreError, StoredPolicy, View};
 
@@ -33,7 +34,7 @@ pub(super) async fn list(
             PolicyKind::Role => of_role(&policy.name),
             PolicyKind::Guard => guards.iter().filter(|guard| guard.policy == policy.name).count() as u64,
         };
-        views.push(PolicyView::of(&policy, holders)?);
+        views.push(PolicyView::of(&policy, holders, &api.evaluator)?);
     }
     Ok(Json(views))
 }
@@ -51,7 +52,7 @@ pub(super) async fn read(
         return Ok(Json(PolicyView::built_in(policy, component, holders)));
     }
     let policy = reading.policy(&name).await?;
-    view_of(&mut reading.view, &policy).await.map(Json)
+    view_of(&mut reading.view, &policy, &api.evaluator).await.map(Json)
 }
 
 /// `GET /orgs/{org}/policies/{policy}/versions/{version}/component`
@@ -90,8 +91,12 @@ pub(crate) async fn component_of(view: &mut View, digest: PolicyDigest) -> Resul
 }
 
 /// Returns a published policy, as clients are told.
-pub(super) async fn view_of(view: &mut View, policy: &StoredPolicy) -> Result<PolicyView, ApiError> {
-    PolicyView::of(policy, holders_of(view, policy).await?)
+pub(super) async fn view_of(
+    view: &mut View,
+    policy: &StoredPolicy,
+    evaluator: &Evaluator,
+) -> Result<PolicyView, ApiError> {
+    PolicyView::of(policy, holders_of(view, policy).await?, evaluator)
 }
 
 /// Counts the role bindings that have the role, or the guards that the policy is attached as.

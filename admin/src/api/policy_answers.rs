@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::fields::timestamp;
 use crate::error::ApiError;
+use crate::evaluator::Evaluator;
 use crate::manifest::Manifest;
 use crate::store::policies::kind_name;
 use crate::store::shadows::{ShadowCounts, StoredFlip};
@@ -44,9 +45,12 @@ pub(super) struct VersionView {
     pub published_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_by: Option<String>,
-    /// Name of the key that it is signed with.
+    /// Name of the key that it is said to be signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
+    /// Whether a trusted key of that name has signed it; of what is signed only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature_verified: Option<bool>,
     pub manifest: Manifest,
 }
 
@@ -96,13 +100,14 @@ pub(super) struct GuardView {
 
 impl PolicyView {
     /// Returns a published policy.
-    pub(super) fn of(policy: &StoredPolicy, holders: u64) -> Result<Self, ApiError> {
-        let versions = policy.versions.iter().map(VersionView::of);
+    pub(super) fn of(policy: &StoredPolicy, holders: u64, evaluator: &Evaluator) -> Result<Self, ApiError> {
+        let view = |version: &StoredVersion| VersionView::of(version, evaluator.verified(policy, version));
+        let versions = policy.versions.iter().map(view);
         Ok(Self {
             name: policy.name.clone(),
             kind: kind_name(policy.kind),
             builtin: false,
-            active: VersionView::of(policy.active()?)?,
+            active: view(policy.active()?)?,
             previous: policy.previous.clone(),
             versions: versions.collect::<Result<_, _>>()?,
             fallback: policy.fallback,
@@ -125,6 +130,7 @@ impl PolicyView {
             published_at: None,
             published_by: None,
             signed_by: None,
+            signature_verified: None,
             manifest: Manifest::of(policy.manifest()),
         };
         Self {
@@ -143,7 +149,7 @@ impl PolicyView {
 }
 
 impl VersionView {
-    fn of(version: &StoredVersion) -> Result<Self, ApiError> {
+    fn of(version: &StoredVersion, verified: Option<bool>) -> Result<Self, ApiError> {
         Ok(Self {
             version: version.version.to_string(),
             digest: version.digest.to_string(),
@@ -152,6 +158,7 @@ impl VersionView {
             published_at: Some(timestamp(version.published_ms)),
             published_by: Some(version.published_by.clone()),
             signed_by: version.signature.as_ref().map(|signature| signature.key.clone()),
+            signature_verified: verified,
             manifest: Manifest::read(version)?,
         })
     }

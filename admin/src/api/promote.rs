@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answers::changed;
 use super::policies::view_of;
 use super::policy_answers::FlipView;
+use super::readiness::policy_changed;
 use super::{Api, Writing, fields};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
@@ -33,6 +33,8 @@ pub(super) struct PolicyChange {
     #[serde(default, deserialize_with = "fields::present")]
     settings: Option<Option<Box<RawValue>>>,
     fallback: Option<bool>,
+    /// How long gateways are waited for that do not have the version yet.
+    wait_ms: Option<u64>,
 }
 
 /// A flip that is expected; of any subject when it names none.
@@ -57,10 +59,14 @@ pub(super) async fn update(
     PathParameters((org, name)): PathParameters<(String, String)>,
     JsonBody(body): JsonBody<PolicyChange>,
 ) -> Result<Response, ApiError> {
-    let mut writing = api.write(&caller, &org).await?;
     if api.evaluator.built_in_role(&name).is_some() {
+        drop(api.read(&caller, &org).await?);
         return Err(ApiError::PolicyBuiltIn);
     }
+    let readiness = api
+        .prepare(&caller, (&org, &name), body.active.as_deref(), body.wait_ms)
+        .await?;
+    let mut writing = api.write(&caller, &org).await?;
     let before = writing.change.view.policy(&org, &name).await?;
     let before = before.ok_or(ApiError::NotFound)?;
     if body.is_empty() {
@@ -72,14 +78,14 @@ pub(super) async fn update(
     let mut after = before.clone();
     writing.apply(body, &mut after).await?;
     if after == before {
-        let view = view_of(&mut writing.change.view, &after).await?;
+        let view = view_of(&mut writing.change.view, &after, &api.evaluator).await?;
         return Ok(axum::Json(view).into_response());
     }
     if after.active != before.active || after.settings != before.settings {
         check_admitted(&mut writing.change.view, &after).await?;
     }
     writing.change.write_policy(&after).await?;
-    let view = view_of(&mut writing.change.view, &after).await?;
+    let view = view_of(&mut writing.change.view, &after, &api.evaluator).await?;
     let entry = AuditEntry {
         operation: "updatePolicy",
         target: format!("/orgs/{org}/policies/{name}"),
@@ -88,7 +94,7 @@ pub(super) async fn update(
         after: Some(described(&after)),
     };
     let revision = writing.change.commit(entry).await?;
-    Ok(changed(revision, &view))
+    Ok(policy_changed(revision, view, readiness))
 }
 
 /// Puts a version in force in the place of the one that is.
@@ -156,10 +162,7 @@ impl Writing {
     async fn apply(&mut self, change: PolicyChange, policy: &mut StoredPolicy) -> Result<(), ApiError> {
         if let Some(settings) = change.settings {
             if policy.kind == PolicyKind::Guard && settings.is_some() {
-                return Err(ApiError::Field {
-                    name: "settings",
-                    rule: "of a role policy only; a guard has settings where it is attached",
-                });
+                return Err(GUARD_SETTINGS);
             }
             policy.settings = settings.map(|settings| settings.get().to_owned());
         }
@@ -260,8 +263,14 @@ impl ApiError {
     }
 }
 
+/// Why a guard policy is given no settings.
+pub(super) const GUARD_SETTINGS: ApiError = ApiError::Field {
+    name: "settings",
+    rule: "of a role policy only; a guard has settings where it is attached",
+};
+
 /// Stands for the version that was in force before.
-const PREVIOUS: &str = "previous";
+pub(super) const PREVIOUS: &str = "previous";
 
 /// Most role bindings that a refusal names.
 const BINDINGS_TOLD_MAX: usize = 50;
@@ -276,7 +285,8 @@ fn enough(evaluations: u64, evaluations_min: u64) -> Result<(), ApiError> {
     })
 }
 
-fn described(policy: &StoredPolicy) -> Value {
+/// Returns what of a policy its audit entries tell.
+pub(super) fn described(policy: &StoredPolicy) -> Value {
     json!({
         "active": policy.active,
         "previous": policy.previous,

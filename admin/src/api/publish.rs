@@ -3,25 +3,27 @@
 //! It is vetted by the engine that will run it, in a process of its own and before the change begins; what the store
 //! knows is checked afterwards, inside the change.
 
-use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use feed::PolicyDigest;
 use feed::policy::PolicySignature;
+use feed::{PolicyDigest, PolicyKind};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
-use super::answers::changed;
 use super::policies::view_of;
-use super::promote::{activate, check_admitted};
+use super::policy_answers::PolicyView;
+use super::promote::{GUARD_SETTINGS, activate, check_admitted, described};
+use super::readiness::{Told, policy_changed, wait};
 use super::{Api, Writing};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
-use crate::evaluator::Vetted;
+use crate::evaluator::{Evaluator, Vetted};
 use crate::identity::Caller;
 use crate::manifest::Manifest;
 use crate::store::{AuditEntry, StoredPolicy, StoredVersion};
@@ -33,6 +35,10 @@ struct Publication {
     signature: Option<PolicySignature>,
     #[serde(default)]
     activate: bool,
+    /// Of a role policy, for when this version is put in force at once.
+    settings: Option<Box<RawValue>>,
+    /// How long gateways are waited for that do not have it yet.
+    wait_ms: Option<u64>,
 }
 
 /// A component that the engine has found to be a policy.
@@ -41,6 +47,7 @@ struct Candidate {
     vetted: Vetted,
     signature: Option<PolicySignature>,
     activate: bool,
+    settings: Option<String>,
 }
 
 /// `POST /orgs/{org}/policies`
@@ -71,48 +78,90 @@ pub(super) async fn publish(
         vetted,
         signature: body.signature,
         activate: body.activate,
+        settings: body.settings.map(|settings| settings.get().to_owned()),
     };
-    api.write(&caller, &org).await?.publish(candidate).await
+    if candidate.settings.is_some() && candidate.vetted.kind == PolicyKind::Guard {
+        return Err(GUARD_SETTINGS);
+    }
+    let (name, version) = (candidate.vetted.name.clone(), candidate.vetted.version.to_string());
+    let digest = candidate.vetted.digest;
+    let mut published = api
+        .write(&caller, &org)
+        .await?
+        .publish(&candidate, &api.evaluator)
+        .await?;
+    let mut readiness = None;
+    if candidate.activate && published.view.active.version != version {
+        let wait_ms = body.wait_ms;
+        readiness = api.prepare(&caller, (&org, &name), Some(&version), wait_ms).await?;
+        let writing = api.write(&caller, &org).await?;
+        let (revision, view) = writing
+            .put_in_force((&name, &version), candidate.settings, &api.evaluator)
+            .await?;
+        published.revision = Some(revision);
+        published.view = view;
+    } else if let Some(revision) = published.revision.filter(|_| published.view.active.version == version) {
+        // Nobody holds it yet; whoever is given it next is not to be refused.
+        readiness = Some(api.until_ready(Told { digest, revision }, wait(body.wait_ms)).await);
+    }
+    let Some(revision) = published.revision else {
+        return Ok(Json(published.view).into_response());
+    };
+    let mut response = policy_changed(revision, published.view, readiness);
+    if published.new {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+/// What is published.
+struct Published {
+    /// `None` when all was there already.
+    revision: Option<u64>,
+    /// Whether the version is new.
+    new: bool,
+    view: PolicyView,
 }
 
 impl Writing {
-    async fn publish(mut self, candidate: Candidate) -> Result<Response, ApiError> {
+    /// Adds a version. The first one of a name is in force at once; another one stays what gateways have at hand.
+    async fn publish(mut self, candidate: &Candidate, evaluator: &Evaluator) -> Result<Published, ApiError> {
         let org = self.caller.org.clone();
         let name = candidate.vetted.name.clone();
         let found = self.change.view.policy(&org, &name).await?;
         let before = found.as_ref().map(|policy| policy.active.clone());
         let version = candidate.vetted.version.to_string();
-        let digest = PolicyDigest::of(&candidate.component);
-        let (mut policy, new) = match found {
+        let digest = candidate.vetted.digest;
+        let mut policy = match found {
             Some(policy) => {
                 if let Some(published) = policy.version(&version) {
                     if published.digest != digest {
                         return Err(ApiError::VersionTaken);
                     }
-                    let view = view_of(&mut self.change.view, &policy).await?;
                     // Dropped, the change never was.
-                    return Ok(axum::response::IntoResponse::into_response(axum::Json(view)));
+                    return Ok(Published {
+                        revision: None,
+                        new: false,
+                        view: view_of(&mut self.change.view, &policy, evaluator).await?,
+                    });
                 }
-                check_follows(&policy, &candidate)?;
-                (policy, false)
+                check_follows(&policy, candidate)?;
+                policy
             }
             None if self.change.view.policies(&org).await?.len() >= POLICIES_MAX => {
                 return Err(ApiError::TooManyPolicies);
             }
-            None => (first(org.clone(), &candidate), true),
+            None => first(org.clone(), candidate),
         };
-        let stored = self.stored(&candidate, digest)?;
+        let stored = self.stored(candidate, digest)?;
         self.change
             .insert_version(&policy, &stored, &candidate.component)
             .await?;
         policy.versions.insert(0, stored);
-        if candidate.activate && !new {
-            activate(&mut self.change, &mut policy, &version).await?;
-            check_admitted(&mut self.change.view, &policy).await?;
-        }
+        self.check_can_be_in_force(&policy, candidate).await?;
         self.change.write_policy(&policy).await?;
         self.prune(&mut policy).await?;
-        let view = view_of(&mut self.change.view, &policy).await?;
+        let view = view_of(&mut self.change.view, &policy, evaluator).await?;
         let entry = AuditEntry {
             operation: "publishPolicy",
             target: format!("/orgs/{org}/policies/{name}/versions/{version}"),
@@ -121,13 +170,60 @@ impl Writing {
             after: Some(json!({
                 "digest": digest,
                 "active": policy.active,
-                "signed_by": candidate.signature.map(|signature| signature.key),
+                "settings": policy.settings,
+                "signed_by": candidate.signature.as_ref().map(|signature| &signature.key),
             })),
         };
-        let revision = self.change.commit(entry).await?;
-        let mut response = changed(revision, &view);
-        *response.status_mut() = StatusCode::CREATED;
-        Ok(response)
+        Ok(Published {
+            revision: Some(self.change.commit(entry).await?),
+            new: true,
+            view,
+        })
+    }
+
+    /// Checks, before anything is published, what putting the version in force would be refused for.
+    async fn check_can_be_in_force(&mut self, policy: &StoredPolicy, candidate: &Candidate) -> Result<(), ApiError> {
+        let version = candidate.vetted.version.to_string();
+        if policy.active == version || candidate.activate {
+            let then = StoredPolicy {
+                active: version,
+                settings: candidate.settings.clone().or_else(|| policy.settings.clone()),
+                ..policy.clone()
+            };
+            return check_admitted(&mut self.change.view, &then).await;
+        }
+        if candidate.settings.is_some() {
+            return Err(ApiError::Field {
+                name: "settings",
+                rule: "of a version that is put in force; give activate too",
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts a published version in force, with these settings if there are any.
+    async fn put_in_force(
+        mut self,
+        (name, version): (&str, &str),
+        settings: Option<String>,
+        evaluator: &Evaluator,
+    ) -> Result<(u64, PolicyView), ApiError> {
+        let org = self.caller.org.clone();
+        let before = self.change.view.policy(&org, name).await?.ok_or(ApiError::NotFound)?;
+        let mut after = before.clone();
+        activate(&mut self.change, &mut after, version).await?;
+        after.settings = settings.or(after.settings);
+        check_admitted(&mut self.change.view, &after).await?;
+        self.change.write_policy(&after).await?;
+        let view = view_of(&mut self.change.view, &after, evaluator).await?;
+        let entry = AuditEntry {
+            operation: "updatePolicy",
+            target: format!("/orgs/{org}/policies/{name}"),
+            org,
+            before: Some(described(&before)),
+            after: Some(described(&after)),
+        };
+        Ok((self.change.commit(entry).await?, view))
     }
 
     fn stored(&self, candidate: &Candidate, digest: PolicyDigest) -> Result<StoredVersion, ApiError> {
@@ -187,7 +283,7 @@ fn first(org: String, candidate: &Candidate) -> StoredPolicy {
         previous: None,
         shadow: None,
         fallback: false,
-        settings: None,
+        settings: candidate.settings.clone(),
         versions: Vec::new(),
     }
 }

@@ -185,6 +185,14 @@ impl Change {
         Ok(())
     }
 
+    /// Tells gateways of a version that is to be put in force, so that they have it by then.
+    pub(crate) fn announce(&mut self, policy: &StoredPolicy, coming: &StoredVersion) -> Result<(), StoreError> {
+        let mut record = policy.record()?;
+        record.ready.push(coming.record());
+        self.records.push(Record::Policy(Box::new(record)));
+        Ok(())
+    }
+
     /// Adds a version to a policy, and its component unless it is there.
     pub(crate) async fn insert_version(
         &mut self,

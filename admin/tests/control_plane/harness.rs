@@ -192,8 +192,10 @@ impl Plane {
     pub(crate) async fn acknowledge(&self, signer: &Signer) {
         let report = Acknowledgement {
             gateway: format!("gateway-of-{}", signer.key_id),
-            revision: self.admin.revision(),
+            // So that nothing waits for it.
+            revision: u64::MAX,
             keys: vec![signer.verification_key()],
+            lacking: Vec::new(),
         };
         let body = serde_json::to_string(&report).expect("it serializes");
         let answer = self.request("POST", "/feed/ack", body, &[]).await;
@@ -398,6 +400,13 @@ impl Database {
 }
 
 impl Answer {
+    /// Returns the policy that is answered, without what putting it in force waited for.
+    pub(crate) fn policy(&self) -> Value {
+        let mut policy = self.body.clone();
+        policy.as_object_mut().and_then(|fields| fields.remove("readiness"));
+        policy
+    }
+
     /// Checks that it refuses for this reason, in the form that all refusals have.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, reason: &str) {

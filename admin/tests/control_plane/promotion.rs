@@ -25,6 +25,11 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
         .change_policy("tester", json!({"active": "1.0.1", "fallback": true}))
         .await;
     promoted.assert_ok();
+    // Neither the newest nor the one before: gateways are told of it first.
+    let policy = told(feed.news().await);
+    assert_eq!(policy.active.version, "1.0.0");
+    let ready: Vec<&str> = policy.ready.iter().map(|ready| ready.version.as_str()).collect();
+    assert_eq!(ready, ["1.0.2", "1.0.1"]);
     let policy = told(feed.news().await);
     assert_eq!(policy.active.version, "1.0.1");
     assert_eq!(policy.fallback.expect("there is one").version, "1.0.0");
@@ -55,7 +60,7 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
         .await;
     assert_eq!(
         audited,
-        "publishPolicy publishPolicy publishPolicy updatePolicy updatePolicy"
+        "publishPolicy publishPolicy publishPolicy updatePolicy updatePolicy updatePolicy"
     );
     assert_told_alike(&plane).await;
 }

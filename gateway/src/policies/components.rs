@@ -211,6 +211,13 @@ impl Components {
         self.loaded(digest).is_some()
     }
 
+    /// Returns those that are wanted and not there.
+    pub(crate) fn lacking(&self) -> Vec<PolicyDigest> {
+        let wanted = self.wanted.borrow();
+        let lacking = wanted.iter().filter(|(_, wanted)| wanted.loaded.is_none());
+        lacking.map(|(digest, _)| *digest).collect()
+    }
+
     /// Waits until one has arrived. One that arrives while nobody waits is told to the next who does.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;

@@ -13,7 +13,7 @@ use engine::Policy;
 use engine::signature::{SignatureError, Statement, TrustedKeys};
 use feed::PolicyDigest;
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::components::Components;
@@ -36,6 +36,8 @@ pub(crate) struct Keeper {
     told: RefCell<BTreeMap<(String, String), Told>>,
     /// A component has arrived.
     progress: Notify,
+    /// The same, for whoever tells admin services.
+    arrivals: watch::Sender<()>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +74,7 @@ impl Keeper {
             lacking: RefCell::default(),
             told: RefCell::default(),
             progress: Notify::new(),
+            arrivals: watch::Sender::new(()),
         })
     }
 
@@ -112,7 +115,18 @@ impl Keeper {
                 self.hand_out().await;
                 self.tell();
             }
+            self.arrivals.send_replace(());
         }
+    }
+
+    /// Returns the components that were named and cannot be decided with yet.
+    pub(crate) fn lacking(&self) -> Vec<PolicyDigest> {
+        self.components.lacking()
+    }
+
+    /// Returns what changes when one has arrived, and decides where it is to decide.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<()> {
+        self.arrivals.subscribe()
     }
 
     fn all_there(&self) -> bool {

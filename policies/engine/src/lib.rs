@@ -18,11 +18,13 @@
 //! - `input`: what a policy is told, and the bytes by which its verdicts are remembered.
 //! - `verdicts`: the remembered verdicts, bounded.
 //! - `settings`: settings of policies, and their schemas.
+//! - [`matrix`]: all that a subject may do.
 //! - [`replay`]: questions and decisions on record, made again.
 //! - [`signature`]: who vouches for a component.
 //! - [`vet()`]: all that publication asks of a component.
 
 pub mod builtin;
+pub mod matrix;
 pub mod replay;
 pub mod signature;
 
@@ -50,7 +52,7 @@ mod verdicts;
 mod vet;
 mod wasi;
 
-pub use breaker::{ASIDE, FAULTS_IN_A_ROW_MAX};
+pub use breaker::{ASIDE, FAULTS_IN_A_ROW_MAX, SUBJECTS_FAILING_MIN};
 pub use class::{Class, classify};
 pub use compiler::{CompileLimits, Compiler, Precompiled, compile_as_child};
 pub use decision::{Answer, Answers, Asked, Decision, Grant, Outcome, REASON_CHARS_MAX, Said};

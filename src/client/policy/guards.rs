@@ -135,7 +135,11 @@ const COLUMNS: [Column; 5] = [
     ("SETTINGS", "settings"),
 ];
 
-fn json_in(path: &Path) -> Result<Value, Error> {
+/// Reads a file of JSON.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Content`].
+pub(super) fn json_in(path: &Path) -> Result<Value, Error> {
     serde_json::from_str(&read(path)?).map_err(|error| Error::Content {
         path: path.to_owned(),
         problem: format!("not JSON: {error}"),

@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Promote(Ask<versions::Promote>),
     /// Put the version that was in force before in force again, at once
     #[command(after_help = "Example:\n  postern policy rollback freeze")]
-    Rollback(Ask<versions::Name>),
+    Rollback(Ask<versions::Rollback>),
     /// Remove a policy with all its versions
     #[command(after_help = "Example:\n  postern policy remove deployer-plus --bindings remove\n  \
                             postern policy remove deployer-plus --bindings developer")]
@@ -92,14 +92,17 @@ pub(crate) enum Command {
     /// Let the previous version stand in while the one in force keeps failing, or refuse meanwhile
     #[command(after_help = "Example:\n  postern policy fallback freeze on")]
     Fallback(Ask<versions::Fallback>),
-    /// Show what a subject may do, as the policies decide it
+    /// Show what a subject, or whoever holds a role, may do, as the policies decide it
     #[command(after_help = "Example:\n  postern policy access ci\n  \
-                            postern policy access ci --policy deployer-plus --version 1.3.0")]
+                            postern policy access ci --policy deployer-plus --version 1.3.0\n  \
+                            postern policy access --role developer@app\n  \
+                            postern policy access --role deployer-plus --policies deployer-plus.wasm freeze.wasm")]
     Access(Ask<access::Access>),
     /// Show what a change gives a subject and takes away: a version not yet in force, or one revision against another
     #[command(
         after_help = "Example:\n  postern policy diff ci --policy deployer-plus --version 1.3.0\n  \
-                            postern policy diff ci --from 41 --to 57"
+                            postern policy diff ci --from 41 --to 57\n  \
+                            postern policy diff --role deployer-plus --policies old.wasm --with new.wasm"
     )]
     Diff(Ask<access::Diff>),
     /// Explain a decision step by step: one that was made, or one that would be
@@ -170,6 +173,8 @@ pub(super) async fn answer(
         Command::Detach(ask) => with(ask, variables, guards::detach).await,
         Command::Settings(ask) => with(ask, variables, guards::settings).await,
         Command::Fallback(ask) => with(ask, variables, versions::fallback).await,
+        Command::Access(ask) if ask.about.is_on_files() => ask.about.on_files(ask.connection.json()),
+        Command::Diff(ask) if ask.about.is_on_files() => ask.about.on_files(ask.connection.json()),
         Command::Access(ask) => with(ask, variables, access::access).await,
         Command::Diff(ask) => with(ask, variables, access::diff).await,
         Command::Explain(ask) => with(ask, variables, explain::explain).await,

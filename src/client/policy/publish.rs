@@ -9,9 +9,10 @@ use feed::PolicyDigest;
 use serde_json::{Value, json};
 
 use super::artifact::read_component;
+use super::guards::json_in;
 use super::paths::below_org;
 use super::sign::Signing;
-use super::versions::shown;
+use super::versions::{Patience, readiness, shown};
 use crate::client::connection::Session;
 use crate::client::error::Error;
 use crate::client::oci::{Options, Reference, Registry};
@@ -26,6 +27,11 @@ pub(crate) struct Publish {
     /// Put it in force at once, without promotion
     #[arg(long)]
     activate: bool,
+    /// File (JSON) with the settings of a role policy, when it is put in force at once
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    #[command(flatten)]
+    patience: Patience,
     #[command(flatten)]
     signing: Signing,
     #[command(flatten)]
@@ -44,15 +50,19 @@ pub(super) async fn publish(about: Publish, session: &Session) -> Result<Output,
     if let Some(signature) = about.signing.signature(source, session.org().await?)? {
         body["signature"] = json!(signature);
     }
+    if let Some(file) = &about.settings {
+        body["settings"] = json_in(file)?;
+    }
     if about.activate {
         body["activate"] = Value::from(true);
     }
+    about.patience.put_in(&mut body);
     let policy = session
         .api
         .publish(&below_org(session, "policies").await?, &body)
         .await?;
     let digest = PolicyDigest::of(&component).to_string();
-    let advice = next_step(&policy, &digest);
+    let advice = format!("{}{}", readiness(&policy), next_step(&policy, &digest));
     Ok(shown(session, &policy).advise(advice))
 }
 

@@ -34,6 +34,59 @@ pub(crate) struct Promote {
     /// Only if the version was asked about at least so many decisions
     #[arg(long, value_name = "N")]
     evaluations_min: Option<u64>,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Options of `postern policy rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Name of the policy
+    name: String,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long gateways are waited for before a version is put in force.
+#[derive(Debug, Args)]
+pub(super) struct Patience {
+    /// Wait so long for gateways that do not have the version yet; 0 puts it in force at once, and they refuse what hangs on it
+    /// until they have. 30 s if not given, 1 s for the version before
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=120))]
+    wait: Option<u64>,
+}
+
+impl Patience {
+    /// Says it to the API.
+    pub(super) fn put_in(&self, change: &mut Value) {
+        if let Some(seconds) = self.wait {
+            change["wait_ms"] = Value::from(seconds * 1000);
+        }
+    }
+}
+
+/// Says what a change has waited for, on lines of its own; nothing when there was nothing to wait for.
+pub(super) fn readiness(policy: &Value) -> String {
+    let told = &policy["readiness"];
+    let late: Vec<_> = told["late"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let seconds = told["waited_ms"].as_f64().unwrap_or_default() / 1000.0;
+    let ready = told["ready"].as_u64().unwrap_or_default();
+    if !late.is_empty() {
+        let late = printable(&late.join(", "));
+        return format!(
+            "Waited {seconds:.1} s. Not there yet at {late}: what hangs on it is refused there until it is.\n"
+        );
+    }
+    match ready {
+        0 => String::new(),
+        1 => format!("Waited {seconds:.1} s for 1 gateway to have it.\n"),
+        ready => format!("Waited {seconds:.1} s for {ready} gateways to have it.\n"),
+    }
 }
 
 /// Options of `postern policy remove`.
@@ -122,11 +175,13 @@ pub(super) async fn promote(about: Promote, session: &Session) -> Result<Output,
     if let Some(evaluations) = about.evaluations_min {
         change["evaluations_min"] = Value::from(evaluations);
     }
+    about.patience.put_in(&mut change);
     let promoted = session
         .api
         .ask(Method::PATCH, &policy(session, &about.name).await?, Some(&change))
         .await?;
-    let advice = format!("Undo it with:  postern policy rollback {}\n", printable(&about.name));
+    let undo = format!("Undo it with:  postern policy rollback {}\n", printable(&about.name));
+    let advice = format!("{}{undo}", readiness(&promoted));
     Ok(shown(session, &promoted).advise(advice))
 }
 
@@ -134,8 +189,10 @@ pub(super) async fn promote(about: Promote, session: &Session) -> Result<Output,
 ///
 /// # Errors
 /// What asking fails with.
-pub(super) async fn rollback(about: Name, session: &Session) -> Result<Output, Error> {
-    changed(session, &about.name, &json!({"active": "previous"})).await
+pub(super) async fn rollback(about: Rollback, session: &Session) -> Result<Output, Error> {
+    let mut change = json!({"active": "previous"});
+    about.patience.put_in(&mut change);
+    changed(session, &about.name, &change).await
 }
 
 /// Removes a policy.
@@ -164,7 +221,7 @@ pub(super) async fn fallback(about: Fallback, session: &Session) -> Result<Outpu
 pub(super) async fn changed(session: &Session, name: &str, change: &Value) -> Result<Output, Error> {
     let path = policy(session, name).await?;
     let policy = session.api.ask(Method::PATCH, &path, Some(change)).await?;
-    Ok(shown(session, &policy))
+    Ok(shown(session, &policy).advise(readiness(&policy)))
 }
 
 /// Shows one policy or several, a row each.
@@ -224,6 +281,11 @@ fn version_row(policy: &Value, version: &Value) -> Value {
     let mut row = version.clone();
     if let Some(fields) = row.as_object_mut() {
         fields.insert("state".to_owned(), Value::from(states.join(", ")));
+        if version["signature_verified"] == false
+            && let Some(key) = version["signed_by"].as_str()
+        {
+            fields.insert("signed_by".to_owned(), Value::from(format!("{key} (unverified)")));
+        }
         for list in ["scopes", "inputs"] {
             fields.insert(list.to_owned(), Value::from(words(&version["manifest"][list])));
         }

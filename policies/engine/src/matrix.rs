@@ -1,25 +1,29 @@
-//! The matrix: what a subject may do, found by asking its policies about every operation of the catalogue.
+//! What a subject may do, found by asking its policies about every operation of the catalogue.
 
 use std::sync::Arc;
 
 use catalogue::{Catalogue, EnvTypes, Matched, Operation};
-use engine::{Decision, EnvTypeRole, Inputs, PolicySet, Question, SubjectView};
 use feed::decision::RecordedOutcome;
 use feed::{Scope, Subject};
 
+use crate::{Decision, EnvTypeRole, Inputs, PolicySet, Question, SubjectView};
+
 /// Asks on behalf of one subject.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub struct Matrix<'a> {
+    /// The policies that are asked.
     pub set: &'a PolicySet,
+    /// The operations that they are asked about.
     pub catalogue: &'a Catalogue,
     /// Who would ask, with all roles.
     pub subject: &'a Subject,
+    /// What would come with each request.
     pub inputs: Inputs<'a>,
 }
 
 impl<'a> Matrix<'a> {
     /// Returns what would come of each operation that is about such objects, on one of them.
-    pub(super) fn on<'m>(
+    pub fn on<'m>(
         &'m self,
         scope: &'m Scope,
     ) -> impl Iterator<Item = (&'a Arc<Operation>, RecordedOutcome)> + use<'a, 'm> {
@@ -72,13 +76,8 @@ impl<'a> Matrix<'a> {
         self.decide(&matched, env_types, |decision| RecordedOutcome::from(&decision.outcome))
     }
 
-    /// Decides as a gateway would, and reads the decision.
-    pub(super) fn decide<T>(
-        &self,
-        operation: &Matched<'_>,
-        env_types: &[&str],
-        read: impl FnOnce(&Decision<'_>) -> T,
-    ) -> T {
+    /// Decides as a gateway would, and reads the decision. Env types are those that the operation concerns.
+    pub fn decide<T>(&self, operation: &Matched<'_>, env_types: &[&str], read: impl FnOnce(&Decision<'_>) -> T) -> T {
         let subject = self.subject;
         let env_types: Vec<EnvTypeRole<'_>> = env_types
             .iter()
@@ -116,13 +115,13 @@ impl<'a> Matrix<'a> {
 }
 
 /// Returns the role that a subject holds on an object.
-pub(super) fn role_on<'s>(subject: &'s Subject, scope: &Scope) -> Option<&'s str> {
+pub fn role_on<'s>(subject: &'s Subject, scope: &Scope) -> Option<&'s str> {
     let held = subject.roles.iter().find(|held| held.scope == *scope);
     held.map(|held| held.role.as_str())
 }
 
 /// Stands for objects that nobody holds a role on: an identifier like another.
-const ANY: &str = "any";
+pub const ANY: &str = "any";
 
 /// Returns the first outcome that allows, else the first that is not a mere lack of rights.
 fn most_favourable(outcomes: impl Iterator<Item = RecordedOutcome>) -> Option<RecordedOutcome> {
