@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Run the data plane alone; it follows an admin service elsewhere
     ///
     /// Example: `postern gateway --upstream https://api.example.com --admin-url http://10.0.0.5:8081
-    /// --gateway-credential-file gateway-credential --name edge-1`
+    /// --enrolment-token-file enrolment-token` with a token of `postern fleet enrol edge-1`
     Gateway(Given<GATEWAY>),
     /// Run the control plane alone: store, API behind the gateways, feed
     ///
@@ -73,6 +73,48 @@ pub(crate) enum StoreCommand {
     ///
     /// Example: `postern admin migrate --store-url postgres://postern@db.example.com/postern --store-password-file password`
     Migrate(Given<ADMIN>),
+    /// Write all of a store that no admin service uses to a new file, to move it: SQLite to PostgreSQL, or back
+    ///
+    /// Example: `postern admin export store.jsonl --data /var/lib/postern`
+    Export(FileArgs),
+    /// Fill an empty store with an exported one; it goes on as if nothing had happened
+    ///
+    /// Example: `postern admin import store.jsonl --store-url postgres://postern@db.example.com/postern`
+    Import(FileArgs),
+    /// Write all of a store, also one in use, to a new file, to come back to it
+    ///
+    /// Example: `postern admin backup store-2026-11-30.jsonl --data /var/lib/postern`
+    Backup(FileArgs),
+    /// Fill an empty store with a backup; its tokens are held until somebody vouches for them
+    ///
+    /// A token is good at once only when the store that the backup takes the place of can be read, and has it, for a service
+    /// user with no less roles. An administrator's token is written to DIR/bootstrap-token.
+    ///
+    /// Example: `postern admin restore store-2026-11-30.jsonl --data /var/lib/postern --replaces /var/lib/postern-old/postern.db`
+    Restore(RestoreArgs),
+}
+
+/// Options of the commands that read or write a file.
+#[derive(Debug, Args)]
+pub(crate) struct FileArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) given: Given<ADMIN>,
+}
+
+/// Options of `postern admin restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The store that it takes the place of, which nothing may use any more: a file, or a URL as store_url takes it
+    #[arg(long, value_name = "STORE")]
+    pub(crate) replaces: Option<String>,
+    #[command(flatten)]
+    pub(crate) given: Given<ADMIN>,
 }
 
 /// What to do with policies.

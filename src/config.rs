@@ -24,7 +24,6 @@ use gateway::front::{Front, SourceField};
 use gateway::limit::Rate;
 use gateway::settings::{AccessLog, DecisionLog, Hosts, Limits, is_never_forwarded};
 use gateway::tls::TlsSettings;
-use gateway::upstream::Upstream;
 use http::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -256,16 +255,6 @@ impl Reading {
             ));
         }
         self.text(name)
-    }
-
-    pub(crate) fn url(&mut self, name: &str) -> String {
-        let url = self.needed(name);
-        if self.values.contains_key(name)
-            && let Err(error) = Upstream::check_urls(std::slice::from_ref(&url))
-        {
-            self.errors.push(format!("{name}: {error}"));
-        }
-        url
     }
 
     pub(crate) fn address(&mut self, name: &str) -> SocketAddr {

@@ -1,4 +1,5 @@
-//! The first start: an organisation, a service user that administers it, and a token for it. Once for each store.
+//! The first start: an organisation, a service user that administers it, and a token for it. Once for each store, and once
+//! more for each backup that is restored: nobody need have a token then that is believed.
 
 use feed::token::Kind;
 use feed::{Scope, SubjectKind};
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use crate::data_dir::{BOOTSTRAP_TOKEN_FILE, DataDirectory, STORE_FILE};
 use crate::store::subjects::NewForm;
-use crate::store::{Actor, AuditEntry, NewSubject, NewToken, Store, StoreError};
+use crate::store::{Actor, AuditEntry, Change, NewSubject, NewToken, Store, StoreError};
 use crate::{OpenError, Random, roles};
 
 /// Gives an empty store its organisation and its first administrator; returns whether it was empty.
@@ -36,6 +37,44 @@ pub(crate) async fn run(
     new.insert(store, directory).await
 }
 
+/// Makes an administrator of the first organisation in the first change of another life of a store, and commits it.
+pub(crate) async fn restore(
+    mut change: Change,
+    id: &str,
+    (directory, random): (&DataDirectory, &Random),
+    backup_revision: u64,
+) -> Result<(), OpenError> {
+    let made = random.secret(Kind::Token);
+    let token = made.map_err(|source| OpenError::Io {
+        path: BOOTSTRAP_TOKEN_FILE.into(),
+        source,
+    })?;
+    let org = change.view.first_org().await.map_err(failed)?.unwrap_or_default();
+    let new = Administrator {
+        org: &org,
+        id,
+        token: &token,
+    };
+    new.write_rows(&mut change).await.map_err(failed)?;
+    directory.write_bootstrap_token(&token)?;
+    let entry = AuditEntry {
+        operation: "restore",
+        target: format!("/orgs/{org}"),
+        org: org.clone(),
+        before: None,
+        after: Some(json!({"administrator": id, "token": BOOTSTRAP_TOKEN_ID, "backup_revision": backup_revision})),
+    };
+    change.commit(entry).await.map_err(failed)?;
+    Ok(())
+}
+
+fn failed(error: StoreError) -> OpenError {
+    OpenError::Database {
+        path: STORE_FILE.into(),
+        source: Box::new(error),
+    }
+}
+
 struct Administrator<'a> {
     org: &'a str,
     id: &'a str,
@@ -44,10 +83,6 @@ struct Administrator<'a> {
 
 impl Administrator<'_> {
     async fn insert(&self, store: &Store, directory: &DataDirectory) -> Result<bool, OpenError> {
-        let failed = |error: StoreError| OpenError::Database {
-            path: STORE_FILE.into(),
-            source: Box::new(error),
-        };
         let actor = Actor::Bootstrap {
             administrator: self.id.to_owned(),
         };
@@ -56,6 +91,7 @@ impl Administrator<'_> {
             // Another process was faster.
             return Ok(false);
         }
+        change.insert_org(self.org).await.map_err(failed)?;
         self.write_rows(&mut change).await.map_err(failed)?;
         directory.write_bootstrap_token(self.token)?;
         let entry = AuditEntry {
@@ -69,8 +105,7 @@ impl Administrator<'_> {
         Ok(true)
     }
 
-    async fn write_rows(&self, change: &mut crate::store::Change) -> Result<(), StoreError> {
-        change.insert_org(self.org).await?;
+    async fn write_rows(&self, change: &mut Change) -> Result<(), StoreError> {
         let subject = NewSubject {
             id: self.id,
             org: self.org,
@@ -85,7 +120,7 @@ impl Administrator<'_> {
         let token = NewToken {
             id: BOOTSTRAP_TOKEN_ID,
             digest: self.token.digest(),
-            description: "made at the first start",
+            description: "made at the first start or by a restore",
             expiry: None,
             certificate: None,
         };

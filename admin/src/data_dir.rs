@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use feed::key::SigningKey;
 use feed::token::Kind;
 use feed::{Digest, Secret};
 
@@ -15,6 +16,12 @@ pub const BOOTSTRAP_TOKEN_FILE: &str = "bootstrap-token";
 
 /// File of the data directory that holds the credential with which gateways read the feed and reach the API.
 pub const GATEWAY_CREDENTIAL_FILE: &str = "gateway-credential";
+
+/// File of the data directory that holds the private key with which the feed is signed: PKCS#8 in PEM.
+pub const FEED_KEY_FILE: &str = "feed-key";
+
+/// File of the data directory that holds its public half, for gateways.
+pub const FEED_PUBLIC_KEY_FILE: &str = "feed-key.pub";
 
 /// File of the data directory that holds the store.
 pub const STORE_FILE: &str = "postern.db";
@@ -96,13 +103,43 @@ impl DataDirectory {
         }
     }
 
-    /// Writes a file whole or not at all; when this returns, it is on the disk.
+    /// Returns the key that signs the feed: that of a file which replicas share, or else the directory's own, which is
+    /// made if there is none. Its public half lies in the directory from now on.
+    ///
+    /// # Errors
+    /// [`OpenError::FeedKey`] when the file holds something else.
+    pub(crate) fn feed_key(&self, shared: Option<&Path>) -> Result<SigningKey, OpenError> {
+        let own = self.path.join(FEED_KEY_FILE);
+        let path = shared.unwrap_or(&own).to_owned();
+        let unusable = |source| OpenError::FeedKey {
+            path: path.clone(),
+            source,
+        };
+        let pem = match std::fs::read_to_string(&path) {
+            Ok(pem) => pem,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && shared.is_none() => {
+                let pem = SigningKey::generate_pem().map_err(unusable)?;
+                self.write_private(FEED_KEY_FILE, &pem)?;
+                pem
+            }
+            Err(source) => return Err(OpenError::Io { path, source }),
+        };
+        let key = SigningKey::from_pem(&pem).map_err(unusable)?;
+        self.write_private(FEED_PUBLIC_KEY_FILE, &format!("{}\n", key.public()))?;
+        Ok(key)
+    }
+
     fn write_secret(&self, name: &str, secret: &Secret) -> Result<(), OpenError> {
+        self.write_private(name, &format!("{}\n", secret.reveal()))
+    }
+
+    /// Writes a file whole or not at all; when this returns, it is on the disk.
+    fn write_private(&self, name: &str, text: &str) -> Result<(), OpenError> {
         let path = self.path.join(name);
         let unfinished = self.path.join(format!("{name}.new"));
         let write = || {
             let mut file = private_file(&unfinished, OpenOptions::new().create(true).truncate(true))?;
-            writeln!(file, "{}", secret.reveal())?;
+            file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&unfinished, &path)?;
             // A rename lasts only when the directory does.
@@ -144,6 +181,37 @@ mod tests {
         assert_eq!(made, read);
         let file = std::fs::metadata(directory.path().join(GATEWAY_CREDENTIAL_FILE)).expect("it exists");
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_feed_key_is_made_once_and_only_its_owner_may_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = DataDirectory::take(directory.path()).expect("it is free");
+        let made = data.feed_key(None).expect("it is made").public();
+        assert_eq!(data.feed_key(None).expect("it is read").public(), made);
+        let path = directory.path().join(FEED_KEY_FILE);
+        let file = std::fs::metadata(&path).expect("it exists");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        let public = std::fs::read_to_string(directory.path().join(FEED_PUBLIC_KEY_FILE)).expect("it is there");
+        assert_eq!(public.trim(), made);
+        std::fs::write(&path, "password").expect("it is written");
+        assert!(matches!(data.feed_key(None), Err(OpenError::FeedKey { .. })));
+    }
+
+    #[test]
+    fn a_feed_key_that_replicas_share_must_be_there() {
+        let (first, second) = (
+            tempfile::tempdir().expect("a directory"),
+            tempfile::tempdir().expect("a directory"),
+        );
+        let one = DataDirectory::take(first.path()).expect("it is free");
+        let other = DataDirectory::take(second.path()).expect("it is free");
+        let shared = first.path().join(FEED_KEY_FILE);
+        assert!(matches!(other.feed_key(Some(&shared)), Err(OpenError::Io { .. })));
+        let made = one.feed_key(None).expect("it is made").public();
+        let taken = other.feed_key(Some(&shared)).expect("it is there").public();
+        assert_eq!(taken, made);
+        assert!(!second.path().join(FEED_KEY_FILE).exists());
     }
 
     #[test]

@@ -85,6 +85,12 @@ pub(crate) enum ApiError {
     /// The organisation has a guard with this id.
     #[error("the organisation has a guard with this id")]
     GuardIdTaken,
+    /// Another gateway has this name.
+    #[error("another gateway has this name")]
+    GatewayNameTaken,
+    /// There are as many gateways as there may be.
+    #[error("there are as many gateways as there may be")]
+    TooManyGateways,
     /// Another component was published with this version.
     #[error("another component has this version")]
     VersionTaken,
@@ -184,11 +190,13 @@ impl ApiError {
             | Self::SettingsInvalid { .. }
             | Self::PolicyBuiltIn
             | Self::TooManyPolicies
-            | Self::TooManyGuards => StatusCode::BAD_REQUEST,
+            | Self::TooManyGuards
+            | Self::TooManyGateways => StatusCode::BAD_REQUEST,
             Self::LastAdministrator | Self::AboveYourRole => StatusCode::FORBIDDEN,
             Self::TokenIdTaken
             | Self::GroupTaken
             | Self::GuardIdTaken
+            | Self::GatewayNameTaken
             | Self::VersionTaken
             | Self::VersionNotNewer { .. }
             | Self::PolicyKindDiffers
@@ -240,10 +248,6 @@ impl ApiError {
             ),
             Self::SettingsInvalid { .. } => ("settings-invalid", "The policy does not take these settings."),
             Self::PolicyBuiltIn => ("policy-built-in", "The roles that are built in stay as they are."),
-            Self::TooManyPolicies => (
-                "too-many-policies",
-                "The organisation has as many policies as it may have.",
-            ),
             Self::TooManyGuards => ("too-many-guards", "The organisation has as many guards as it may have."),
             Self::GuardIdTaken => ("guard-id-taken", "The organisation has a guard with this id."),
             Self::VersionTaken => ("version-taken", "Another component was published with this version."),
@@ -277,6 +281,9 @@ impl ApiError {
             | Self::Busy
             | Self::StoreUnreachable
             | Self::OutcomeUnknown
+            | Self::TooManyPolicies
+            | Self::TooManyGateways
+            | Self::GatewayNameTaken
             | Self::Internal(_) => self.public_of_circumstances(),
         }
     }
@@ -285,6 +292,12 @@ impl ApiError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are told above")]
     fn public_of_circumstances(&self) -> (&'static str, &'static str) {
         match self {
+            Self::TooManyPolicies => (
+                "too-many-policies",
+                "The organisation has as many policies as it may have.",
+            ),
+            Self::TooManyGateways => ("too-many-gateways", "There are as many gateways as there may be."),
+            Self::GatewayNameTaken => ("gateway-name-taken", "Another gateway has this name: remove it first."),
             Self::BodyTooLarge => ("body-too-large", "The body is larger than this request may have."),
             Self::BodyTooSlow => ("body-too-slow", "The body did not arrive in time."),
             Self::Busy => ("busy", "Too much is being done at the moment. Try again."),

@@ -1,13 +1,12 @@
-//! The gateways that have reported: how far they are, and the keys with which they sign identities. Held in memory only:
-//! after a start, a gateway is unknown until it reports again.
+//! The gateways that have reported: how far they are, what they are, and the keys with which they sign identities. Held in
+//! memory only: after a start, a gateway is unknown until it reports again, which takes it a second.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use feed::{Acknowledgement, Clock, PolicyDigest, VerificationKey};
+use feed::{Acknowledgement, Clock, GatewayInfo, PolicyDigest, VerificationKey};
 use jsonwebtoken::DecodingKey;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// What a gateway last reported.
@@ -15,53 +14,81 @@ use tokio::time::{Instant, timeout_at};
 pub struct GatewayStatus {
     /// Its name.
     pub gateway: String,
+    /// The store that it follows; none before its first snapshot.
+    pub store: Option<String>,
     /// The revision that its cache was at.
     pub revision: u64,
     /// Ids of the keys that it signs with.
     pub key_ids: Vec<String>,
     /// When it reported, in milliseconds since the Unix epoch.
     pub last_contact_ms: i64,
+    /// What it is.
+    pub info: GatewayInfo,
 }
 
 /// All gateways that have reported.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gateways {
     known: Mutex<BTreeMap<String, Known>>,
-    /// One has reported.
-    reported: Notify,
+    /// Tells that one has reported.
+    reported: watch::Sender<()>,
 }
 
 struct Known {
+    store: Option<String>,
     revision: u64,
     /// Components that it was told of and cannot decide with.
     lacking: Vec<PolicyDigest>,
     keys: Vec<(String, DecodingKey)>,
     last_contact_ms: i64,
+    info: GatewayInfo,
 }
 
 impl Gateways {
+    /// Begins without any.
+    pub(crate) fn new() -> Self {
+        Self {
+            known: Mutex::default(),
+            reported: watch::Sender::new(()),
+        }
+    }
+
     /// Takes down a report; `None` when it cannot be one.
-    pub(crate) fn acknowledge(&self, report: &Acknowledgement, now_ms: i64) -> Option<()> {
+    pub(crate) fn acknowledge(&self, report: Acknowledgement, now_ms: i64) -> Option<()> {
+        let GatewayInfo { version, address, .. } = &report.info;
+        let short = [version, address]
+            .into_iter()
+            .chain(&report.store)
+            .all(|text| text.len() <= NAME_BYTES_MAX);
         let named = (1..=NAME_BYTES_MAX).contains(&report.gateway.len());
-        if !named || report.keys.len() > KEYS_MAX || report.lacking.len() > LACKING_MAX {
+        let few = report.keys.len() <= KEYS_MAX && report.lacking.len() <= LACKING_MAX;
+        if !named || !short || !few {
             return None;
         }
         let known = Known {
+            store: report.store,
             revision: report.revision,
-            lacking: report.lacking.clone(),
+            lacking: report.lacking,
             keys: report.keys.iter().map(read_key).collect::<Option<_>>()?,
             last_contact_ms: now_ms,
+            info: report.info,
         };
         let mut all = self.lock();
-        all.insert(report.gateway.clone(), known);
+        all.insert(report.gateway, known);
         if all.len() > GATEWAYS_MAX {
             let oldest = all.iter().min_by_key(|(_, known)| known.last_contact_ms);
             let oldest = oldest.map(|(name, _)| name.clone());
             oldest.and_then(|name| all.remove(&name));
         }
         drop(all);
-        self.reported.notify_waiters();
+        self.reported.send_replace(());
         Some(())
+    }
+
+    /// Forgets what a gateway reported.
+    pub(crate) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+        self.reported.send_replace(());
     }
 
     /// Returns the keys with this id; more than one when gateways have chosen the same id.
@@ -75,11 +102,18 @@ impl Gateways {
     pub(crate) fn statuses(&self) -> Vec<GatewayStatus> {
         let status = |(name, known): (&String, &Known)| GatewayStatus {
             gateway: name.clone(),
+            store: known.store.clone(),
             revision: known.revision,
             key_ids: known.keys.iter().map(|(id, _)| id.clone()).collect(),
             last_contact_ms: known.last_contact_ms,
+            info: known.info.clone(),
         };
         self.lock().iter().map(status).collect()
+    }
+
+    /// Returns what tells when one has reported.
+    pub(crate) fn reported(&self) -> watch::Receiver<()> {
+        self.reported.subscribe()
     }
 
     /// Waits until all gateways that live have reported a revision and can decide with a component, or until a moment.
@@ -90,11 +124,9 @@ impl Gateways {
         clock: &Clock,
         until: Instant,
     ) -> (usize, Vec<String>) {
+        let mut reported = self.reported();
         loop {
-            let reported = self.reported.notified();
-            let mut reported = pin!(reported);
-            // From here on no report is missed.
-            reported.as_mut().enable();
+            reported.borrow_and_update();
             let now_ms = clock.unix_ms();
             let (ready, late): (Vec<_>, Vec<_>) = self
                 .lock()
@@ -107,7 +139,7 @@ impl Gateways {
                     )
                 })
                 .partition(|(_, ready)| *ready);
-            if late.is_empty() || timeout_at(until, reported).await.is_err() {
+            if late.is_empty() || timeout_at(until, reported.changed()).await.is_err() {
                 return (ready.len(), late.into_iter().map(|(name, _)| name).collect());
             }
         }
@@ -118,6 +150,25 @@ impl Gateways {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl GatewayStatus {
+    /// Returns the revision of a store that it has applied; 0 when it follows another, or none yet.
+    pub(crate) fn revision_of(&self, store: &str) -> u64 {
+        if self.store.as_deref() == Some(store) {
+            self.revision
+        } else {
+            0
+        }
+    }
+
+    /// Returns whether it is heard from.
+    pub fn is_live(&self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.last_contact_ms) <= SILENT_AFTER_MS
+    }
+}
+
+/// After so long without a report a gateway counts as silent: it reports every ten seconds at least.
+pub const SILENT_AFTER_MS: i64 = 30_000;
 
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -130,16 +181,13 @@ impl std::fmt::Debug for Known {
 /// Most gateways that are known at once. Beyond them, the one that has been silent longest is forgotten.
 const GATEWAYS_MAX: usize = 1000;
 
-/// After so long without a report a gateway counts as silent: it reports every ten seconds at least.
-const SILENT_AFTER_MS: i64 = 30_000;
-
 /// Most components that a gateway says it lacks: some for each policy of each organisation.
 const LACKING_MAX: usize = 10_000;
 
 /// Most keys of one gateway: one in use, one to come, and old ones whose signatures are still valid.
 const KEYS_MAX: usize = 8;
 
-/// Longest name of a gateway and longest id of a key, in octets.
+/// Longest name of a gateway, longest id of a key, and longest of the other texts that it tells, in octets.
 const NAME_BYTES_MAX: usize = 200;
 
 /// Octets of an Ed25519 public key (RFC 8032 §5.1.5).

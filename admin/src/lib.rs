@@ -8,8 +8,9 @@
 //! - `api`: what clients ask, by path; its rules are checked inside the transaction that they guard.
 //! - `store`: the rows, the audit entries and the change log, in one transaction for each change.
 //! - `feed_api`: what gateways are told and what they report.
-//! - `trust`, `identity`, `gateways`: whose word is taken.
+//! - `trust`, `fleet`, `identity`, `gateways`: whose word is taken.
 //! - `open`, `bootstrap`, `data_dir`: the start.
+//! - `transfer`: moving a store, and coming back to an earlier state of it.
 //! - `evaluator`: the engine, and the policies that it has loaded; `manifest`: what they say of themselves.
 //! - `roles`, `random`, `body`, `error`: parts of the above.
 
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use catalogue::Catalogue;
-use feed::{Clock, Digest};
+use feed::Clock;
+use feed::key::SigningKey;
 
 mod api;
 mod body;
@@ -28,6 +30,7 @@ mod data_dir;
 mod error;
 mod evaluator;
 mod feed_api;
+mod fleet;
 mod gateways;
 mod identity;
 mod manifest;
@@ -35,17 +38,25 @@ mod open;
 mod random;
 mod roles;
 mod store;
+mod transfer;
 mod trust;
 
-pub use data_dir::{BOOTSTRAP_TOKEN_FILE, DECISIONS_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE};
-pub use gateways::GatewayStatus;
+pub use data_dir::{
+    BOOTSTRAP_TOKEN_FILE, DECISIONS_FILE, FEED_KEY_FILE, FEED_PUBLIC_KEY_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE,
+};
+pub use gateways::{GatewayStatus, SILENT_AFTER_MS};
 pub use open::{OpenError, open};
 pub use random::Random;
+pub use store::moving::Restored;
+pub use store::transfer::TransferError;
 pub use store::{Counts, InvalidUrl, PostgresPlace, StoreHealth};
+
+pub use transfer::{MoveError, ReplacedStore, StorePlace};
 
 use data_dir::DataDirectory;
 use evaluator::Evaluator;
-use feed_api::{FeedApi, Feeds};
+use feed_api::{Announcer, FeedApi, Feeds};
+use fleet::Fleet;
 use gateways::Gateways;
 use store::Store;
 use store::decisions::Decisions;
@@ -59,6 +70,8 @@ pub struct Settings {
     pub postgres: Option<PostgresPlace>,
     /// The organisation that an empty store gets; `None`: `default`.
     pub org: Option<String>,
+    /// The private key that signs the feed, which replicas share; `None`: one of the data directory.
+    pub feed_key_file: Option<PathBuf>,
     /// The time.
     pub clock: Clock,
     /// Where tokens and ids come from.
@@ -85,11 +98,11 @@ pub struct Admin {
 
 /// What opening has made of the settings.
 struct Parts {
-    store: Store,
+    fleet: Arc<Fleet>,
     decisions: Decisions,
     evaluator: Evaluator,
     directory: DataDirectory,
-    credential: Digest,
+    feed_key: SigningKey,
 }
 
 /// The control plane could not be asked.
@@ -109,8 +122,8 @@ impl Admin {
     }
 
     /// Returns the store's identity, as the feed tells it.
-    pub fn store_id(&self) -> &str {
-        self.store.id()
+    pub fn store_name(&self) -> String {
+        self.store.name().to_owned()
     }
 
     /// Returns whether this start found an empty store and wrote the first administrator's token.
@@ -155,19 +168,25 @@ impl Admin {
     }
 
     fn new(settings: Settings, parts: Parts, bootstrapped: bool) -> Self {
-        let gateways = Arc::new(Gateways::default());
-        let feeds = Arc::new(Feeds::open());
-        let store = Arc::new(parts.store);
+        let fleet = parts.fleet;
+        let (store, gateways, feeds) = (
+            Arc::clone(&fleet.store),
+            Arc::clone(&fleet.gateways),
+            Arc::clone(&fleet.feeds),
+        );
         let decisions = Arc::new(parts.decisions);
         let evaluator = Arc::new(parts.evaluator);
         let roles = Arc::new(evaluator.roles());
+        let announcer = Announcer::start(&store, &settings.clock, parts.feed_key, (&fleet, &feeds));
         let feed_api = FeedApi {
+            announcer: Arc::clone(&announcer),
             store: Arc::clone(&store),
             decisions: Arc::clone(&decisions),
             clock: settings.clock.clone(),
             roles: Arc::clone(&roles),
             gateways: Arc::clone(&gateways),
             feeds: Arc::clone(&feeds),
+            fleet: Arc::clone(&fleet),
         };
         let api = api::Api {
             store: Arc::clone(&store),
@@ -177,18 +196,21 @@ impl Admin {
             roles,
             evaluator: Arc::clone(&evaluator),
             gateways: Arc::clone(&gateways),
+            fleet: Arc::clone(&fleet),
+            feed_public_key: announcer.public_key().into(),
         };
         let trust = Arc::new(Trust {
-            credential: parts.credential,
+            fleet: Arc::clone(&fleet),
             gateways: Arc::clone(&gateways),
             clock: settings.clock,
         });
         let router = api::routes(api)
             .layer(from_fn_with_state(Arc::clone(&trust), trust::require_identity))
-            .merge(feed_api::routes(feed_api))
+            .merge(feed_api::routes(feed_api.clone()))
             .fallback(async || error::ApiError::NotFound)
             .method_not_allowed_fallback(async || error::ApiError::MethodNotAllowed)
-            .layer(from_fn_with_state(trust, trust::require_gateway));
+            .layer(from_fn_with_state(trust, trust::require_gateway))
+            .merge(feed_api::enrolment_routes(feed_api));
         Self {
             store,
             gateways,

@@ -8,6 +8,9 @@ use catalogue::segment::is_identifier;
 
 use crate::data_dir::DataDirectory;
 use crate::evaluator::Evaluator;
+use crate::feed_api::Feeds;
+use crate::fleet::Fleet;
+use crate::gateways::Gateways;
 use crate::store::Store;
 use crate::store::open::Place;
 use crate::{Admin, Parts, Settings, bootstrap};
@@ -76,6 +79,14 @@ pub enum OpenError {
         /// What is wrong with it.
         source: feed::token::Malformed,
     },
+    /// The file for the feed's key holds something else, or no key could be made.
+    #[error("{} holds no key for the feed: {source}", path.display())]
+    FeedKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: feed::key::KeyError,
+    },
     /// Reading or writing a file failed.
     #[error("{} cannot be read or written", path.display())]
     Io {
@@ -108,13 +119,8 @@ pub async fn open(settings: Settings) -> Result<Admin, OpenError> {
     }
     let directory = DataDirectory::take(&settings.data)?;
     let credential = directory.gateway_credential(&settings.random)?;
-    let place = match &settings.postgres {
-        Some(place) => Place::Postgres(place.clone()),
-        None => Place::Files {
-            store: directory.store_file()?,
-            decisions: directory.decisions_file()?,
-        },
-    };
+    let feed_key = directory.feed_key(settings.feed_key_file.as_deref())?;
+    let place = Place::of(settings.postgres.as_ref(), &directory)?;
     let (store, decisions) = Store::open(&place, &settings.clock, &settings.random).await?;
     let bootstrapped = bootstrap::run(&store, &directory, &settings.random, &org).await?;
     let evaluator = Evaluator::start(
@@ -122,12 +128,18 @@ pub async fn open(settings: Settings) -> Result<Admin, OpenError> {
         settings.trusted_keys.clone(),
         Arc::clone(&settings.catalogue),
     )?;
+    let (store, gateways, feeds) = (Arc::new(store), Arc::new(Gateways::new()), Arc::new(Feeds::open()));
+    let fleet = Fleet::open(&store, &gateways, &feeds, credential).await;
+    let fleet = fleet.map_err(|error| OpenError::Database {
+        path: place.name(),
+        source: Box::new(error),
+    })?;
     let parts = Parts {
-        store,
+        fleet,
         decisions,
         evaluator,
         directory,
-        credential,
+        feed_key,
     };
     Ok(Admin::new(settings, parts, bootstrapped))
 }

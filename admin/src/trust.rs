@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -15,26 +14,28 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use crate::error::ApiError;
+use crate::fleet::{Fleet, Peer};
 use crate::gateways::Gateways;
 use crate::identity;
 
 /// What proofs are checked against.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    pub credential: Digest,
+    pub fleet: Arc<Fleet>,
     pub gateways: Arc<Gateways>,
     pub clock: Clock,
 }
 
-/// Lets requests pass that carry the gateway credential.
+/// Lets requests pass that carry the credential of a gateway, and hands on which.
 pub(crate) async fn require_gateway(
     State(trust): State<Arc<Trust>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !trust.is_gateway(request.headers()) {
-        return Err(ApiError::Unauthenticated);
-    }
+    let credential = presented(request.headers(), Kind::GatewayCredential);
+    let peer = credential.and_then(|credential| trust.fleet.peer(credential));
+    let peer: Peer = peer.ok_or(ApiError::Unauthenticated)?;
+    request.extensions_mut().insert(peer);
     Ok(next.run(request).await)
 }
 
@@ -51,12 +52,10 @@ pub(crate) async fn require_identity(
     Ok(next.run(request).await)
 }
 
-impl Trust {
-    fn is_gateway(&self, headers: &HeaderMap) -> bool {
-        let presented = only_value(headers, &AUTHORIZATION).and_then(bearer);
-        let digest = presented.and_then(|text| Digest::of_presented(Kind::GatewayCredential, text.as_bytes()).ok());
-        digest.is_some_and(|digest| verify_slices_are_equal(digest.as_bytes(), self.credential.as_bytes()).is_ok())
-    }
+/// Returns the digest of the secret of a kind that a request carries.
+pub(crate) fn presented(headers: &HeaderMap, kind: Kind) -> Option<Digest> {
+    let text = only_value(headers, &AUTHORIZATION).and_then(bearer)?;
+    Digest::of_presented(kind, text.as_bytes()).ok()
 }
 
 /// Returns the value of a field that came exactly once.

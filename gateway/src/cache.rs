@@ -7,9 +7,10 @@
 
 mod image;
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -87,7 +88,7 @@ pub enum NoCaller {
 /// A batch that must not be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stale {
-    /// The snapshot is of another store: its revisions cannot be compared with ours.
+    /// The snapshot is of another store, or of an earlier life of ours: its revisions cannot be compared with ours.
     #[error("the snapshot is of store {found}, this gateway follows {own}")]
     OtherStore {
         /// The store this gateway follows.
@@ -167,7 +168,7 @@ impl Cache {
     pub fn caller(&self, digest: &Digest, now_ms: i64) -> Result<Caller, NoCaller> {
         loop {
             let tables = self.tables.load();
-            let revision = tables.revision.load(Ordering::Acquire);
+            let revision = tables.revision.load(atomic::Ordering::Acquire);
             if tables.store.is_empty() {
                 return Err(NoCaller::NoData);
             }
@@ -247,7 +248,7 @@ impl Cache {
     pub fn replace(&self, snapshot: Snapshot) -> Result<(), Stale> {
         self.admits(&snapshot)?;
         let Snapshot(tables) = snapshot;
-        let found = tables.revision.load(Ordering::Relaxed);
+        let found = tables.revision.load(atomic::Ordering::Relaxed);
         self.tables.store(Arc::new(tables));
         self.published.send_replace(found);
         match self.kept.get() {
@@ -263,22 +264,28 @@ impl Cache {
     /// [`Stale`] when it is of another store or older than what has been applied.
     pub fn admits(&self, Snapshot(tables): &Snapshot) -> Result<(), Stale> {
         let own = self.tables.load();
-        let found = tables.revision.load(Ordering::Relaxed);
+        let found = tables.revision.load(atomic::Ordering::Relaxed);
         let (store, revision) = match self.floor.get() {
             Some((store, revision)) if own.store.is_empty() => (store, *revision),
             None if own.store.is_empty() => return Ok(()),
             Some(_) | None => (&own.store, self.revision()),
         };
-        if *store != tables.store {
-            return Err(Stale::OtherStore {
-                own: store.clone(),
-                found: tables.store.clone(),
-            });
+        let enough = match feed::incarnation::compare(&tables.store, store) {
+            Some(Ordering::Equal) => found >= revision,
+            // A store that was restored goes on counting from where it was.
+            Some(Ordering::Greater) => found > revision,
+            Some(Ordering::Less) | None => {
+                return Err(Stale::OtherStore {
+                    own: store.clone(),
+                    found: tables.store.clone(),
+                });
+            }
+        };
+        if enough {
+            Ok(())
+        } else {
+            Err(Stale::Revision { own: revision, found })
         }
-        if found < revision {
-            return Err(Stale::Revision { own: revision, found });
-        }
-        Ok(())
     }
 
     /// Says whether a change is the next one; `false` when it has been applied already.
@@ -304,11 +311,11 @@ impl Cache {
         }
         let tables = self.tables.load();
         let kept = self.kept.get().map(|arrivals| (arrivals, records.clone()));
-        tables.begun.store(revision, Ordering::Release);
+        tables.begun.store(revision, atomic::Ordering::Release);
         for record in records {
             tables.apply(record, revision);
         }
-        tables.revision.store(revision, Ordering::Release);
+        tables.revision.store(revision, atomic::Ordering::Release);
         self.published.send_replace(revision);
         match kept {
             Some((arrivals, records)) => arrivals.push(revision, records),
@@ -355,7 +362,7 @@ impl Default for Cache {
 impl Snapshot {
     /// Adds a record.
     pub fn add(&mut self, record: Record) {
-        let revision = self.0.revision.load(Ordering::Relaxed);
+        let revision = self.0.revision.load(atomic::Ordering::Relaxed);
         self.0.apply(record, revision);
     }
 
@@ -366,7 +373,7 @@ impl Snapshot {
 
     /// Returns its revision.
     pub fn revision(&self) -> u64 {
-        self.0.revision.load(Ordering::Relaxed)
+        self.0.revision.load(atomic::Ordering::Relaxed)
     }
 
     /// Returns what it says of policies.

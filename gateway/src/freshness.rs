@@ -94,6 +94,11 @@ impl Freshness {
         self.feed_unix_ms(clock).map_or(own_ms, |feed_ms| own_ms.max(feed_ms))
     }
 
+    /// Returns what time of day it is by the admin service's clock; by the machine's before that was told.
+    pub(crate) fn told_unix_ms(&self, clock: &Clock) -> i64 {
+        self.feed_unix_ms(clock).unwrap_or_else(|| clock.unix_ms())
+    }
+
     /// Returns by how much the machine's clock is ahead of the admin service's, in milliseconds. `None` before that was
     /// told.
     pub fn clock_difference_ms(&self, clock: &Clock) -> Option<i64> {

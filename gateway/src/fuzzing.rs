@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalogue::{Catalogue, Matched};
-use feed::Clock;
+use feed::{Clock, FeedKeys};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Uri};
 use tokio::sync::{Semaphore, watch};
@@ -64,6 +64,7 @@ impl Canonicaliser {
                 data: PathBuf::new(),
                 orchestrator: upstream.clone(),
                 admin: upstream,
+                feed_keys: FeedKeys::parse(&"A".repeat(43)).expect("32 octets"),
                 catalogue: Arc::new(Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is valid")),
                 tls: None,
                 files_watch_interval: Duration::MAX,
@@ -125,7 +126,7 @@ fn upstream(prefix: &str) -> Upstream {
         certificate: None,
     };
     let url = format!("http://upstream.example{prefix}");
-    let config = Config::own(url, Secret::new("secret".to_owned()), deadlines, tls);
+    let config = Config::own(vec![url], Secret::new("secret".to_owned()), deadlines, tls);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let opened = runtime
         .expect("a runtime without drivers")

@@ -26,7 +26,9 @@
 //! - [`decisions`], [`decision_log`], [`shadow`]: what is kept of decisions, and what others would have decided.
 //!
 //! In the order in which a change meets them:
-//! - [`sync`]: following the feed.
+//! - [`mod@enrol`]: being let in.
+//! - [`control`], [`sync`]: following the feed; [`hearing`]: of which moment it tells;
+//!   [`acknowledge`]: telling how far we are.
 //! - [`policies`]: what is decided with, at one revision.
 //! - [`cache`]: what is known, at one revision.
 //! - [`kept`]: the same on a disk, for the next start.
@@ -50,21 +52,25 @@ pub mod wire;
 
 mod accept;
 mod access_log;
+mod acknowledge;
 mod answer;
 mod authenticate;
 mod authorize;
 mod body;
 mod bounded;
 mod connection;
+mod control;
 mod decision_log;
 mod decisions;
 mod effects;
+mod enrol;
 mod facts;
 mod fields;
 mod files;
 mod forward;
 mod frames;
 mod grpc;
+mod hearing;
 mod inputs;
 mod journal;
 mod json_body;
@@ -89,6 +95,7 @@ mod upgrade;
 mod websocket;
 mod worker;
 
+pub use enrol::{EnrolError, enrol};
 pub use listeners::{Listeners, Sharing};
 pub use settings::Settings;
 pub use start::{Gateway, NotReady, Reconfiguration, Running, StartError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catalogue::Catalogue;
 use engine::signature::TrustedKeys;
-use feed::Clock;
+use feed::{Clock, FeedKeys};
 use http::HeaderName;
 
 use crate::freshness::AgeLimits;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub orchestrator: Upstream,
     /// The admin service: feed, effects, and the operations it answers.
     pub admin: Upstream,
+    /// The keys that may sign its feed.
+    pub feed_keys: FeedKeys,
     /// Operations that may pass.
     pub catalogue: Arc<Catalogue>,
     /// How the listener speaks TLS; `None`: it does not.

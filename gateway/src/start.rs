@@ -10,37 +10,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use engine::{Compiler, Engine, PolicySet};
-use feed::Acknowledgement;
+use engine::{Engine, PolicySet};
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 use crate::accept::{self, Phase};
 use crate::access_log::Writer;
 use crate::cache::Cache;
-use crate::decision_log::{self, DecisionWriter, Ends, LogCounts, Report, Rotating};
+use crate::control::Control;
+use crate::decision_log::{DecisionWriter, LogCounts, Rotating};
 use crate::decisions::DecisionQueue;
-use crate::effects::{Arrivals, Effects, Reporter};
+use crate::effects::{Arrivals, Effects};
 use crate::facts::EnvTypesKnown;
 use crate::fields::{ForwardedFields, NeverForwarded};
 use crate::freshness::Serves;
 use crate::identity::{KeyError, Signer};
 use crate::journal::JournalError;
-use crate::kept::{Keeping, Kept, KeptComponents, KeptMetrics, TakenUp};
+use crate::kept::{Keeping, Kept, KeptMetrics};
 use crate::limit::TokenAllowances;
 use crate::listeners::{self, Listeners, Sharing};
 use crate::metrics::{Counters, GatewayMetrics};
-use crate::policies::{Components, Engines, InForce, Keeper, Plan, PolicyCounts};
+use crate::policies::{Engines, InForce, PolicyCounts};
 use crate::request_counts::{AllRequests, WorkerCounts};
 use crate::settings::Settings;
-use crate::shadow::ShadowPlans;
 use crate::sources::Sources;
 use crate::streams;
-use crate::sync;
 use crate::tls::{ServerTls, TlsFileError, Watcher};
-use crate::upstream::Pool;
 use crate::worker::{Current, Shared, Worker};
 
 /// A gateway whose sockets are bound and whose policies are compiled.
@@ -90,30 +87,6 @@ struct Threads {
     keeping: Option<Keeping>,
     /// Ends when the admin service has been told of all decisions, as far as it takes them.
     delivered: std::sync::mpsc::Receiver<Infallible>,
-}
-
-/// What the control thread has to itself.
-struct Control {
-    arrivals: Arrivals,
-    engines: Arc<Engines>,
-    /// What is served from until the feed is heard.
-    taken_up: Option<TakenUp>,
-    /// Where components of policies are kept.
-    components: Option<KeptComponents>,
-    /// To the workers.
-    plans: Vec<mpsc::UnboundedSender<Plan>>,
-    policies: Arc<PolicyCounts>,
-    shadows: Arc<ShadowPlans>,
-    reports: mpsc::Receiver<Report>,
-    decisions: Arc<LogCounts>,
-}
-
-/// The other ends of what the control thread has.
-struct Controlled {
-    /// Of the workers, by their numbers.
-    plans: Vec<mpsc::UnboundedReceiver<Plan>>,
-    ends: Ends,
-    policies: Arc<PolicyCounts>,
 }
 
 /// Why a gateway cannot start.
@@ -256,17 +229,12 @@ impl Gateway {
             .map(|(_, _, counters)| Arc::clone(counters))
             .collect();
         let (configured, configurations) = watch::channel(Arc::clone(&self.shared));
-        let (
-            mut control,
-            Controlled {
-                mut plans,
-                ends,
-                policies,
-            },
-        ) = Control::new(self.arrivals, (self.engines, &self.shared), configurations.clone());
+        let engines = (self.engines, &*self.shared);
+        let (mut control, controlled) = Control::new(self.arrivals, engines, configurations.clone(), self.address);
+        let (mut plans, ends, policies) = (controlled.plans, controlled.ends, controlled.policies);
         let (keeping, kept) = control.keep(self.kept)?.unzip();
         let decisions = Arc::clone(&control.decisions);
-        let delivered = start_control(configurations.clone(), control)?;
+        let delivered = control.start(configurations.clone())?;
         let requests = Arc::<AllRequests>::default();
         let accepting = Arc::new(AtomicUsize::new(0));
         let mut workers = Vec::new();
@@ -454,54 +422,6 @@ impl Running {
     }
 }
 
-impl Control {
-    fn new(
-        arrivals: Arrivals,
-        (engines, shared): (Arc<Engines>, &Shared),
-        configured: watch::Receiver<Arc<Shared>>,
-    ) -> (Self, Controlled) {
-        let workers = 0..shared.workers;
-        let (plans, plans_of_workers) = workers.map(|_| mpsc::unbounded_channel()).unzip();
-        let (reports, reported) = mpsc::channel(decision_log::REPORTS_MAX);
-        let control = Self {
-            arrivals,
-            engines,
-            taken_up: None,
-            components: None,
-            plans,
-            policies: Arc::default(),
-            shadows: Arc::default(),
-            reports: reported,
-            decisions: Arc::default(),
-        };
-        let ends = Ends {
-            queue: Arc::clone(&shared.decisions),
-            shadows: Arc::clone(&control.shadows),
-            counts: Arc::clone(&control.decisions),
-            reports,
-            configured,
-        };
-        let policies = Arc::clone(&control.policies);
-        (
-            control,
-            Controlled {
-                plans: plans_of_workers,
-                ends,
-                policies,
-            },
-        )
-    }
-
-    /// Starts to keep what arrives, and takes over what was kept.
-    fn keep(&mut self, kept: Option<Kept>) -> Result<Option<(Keeping, KeptMetrics)>, StartError> {
-        let Some(kept) = kept else { return Ok(None) };
-        self.components = Some(kept.components.clone());
-        let (keeping, metrics, taken_up) = kept.start().map_err(StartError::Thread)?;
-        self.taken_up = taken_up;
-        Ok(Some((keeping, metrics)))
-    }
-}
-
 /// Each worker has an engine of its own: they share nothing that two threads would contend for.
 fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<(Engine, PolicySet)>, StartError> {
     let compile_one = || {
@@ -521,68 +441,13 @@ fn compile(workers: usize, memory: engine::Memory) -> Result<Vec<(Engine, Policy
     })
 }
 
-/// The thread that follows the feed and delivers effects and decisions. It ends with the process: effects that it has not
-/// delivered are in the journal. Returns what ends when no decision is left to be told.
-fn start_control(
-    configured: watch::Receiver<Arc<Shared>>,
-    control: Control,
-) -> Result<std::sync::mpsc::Receiver<Infallible>, StartError> {
-    let (opened, journal) = std::sync::mpsc::channel();
-    let (delivering, delivered) = std::sync::mpsc::channel();
-    start_thread("postern-control".to_owned(), move |runtime| {
-        let local = LocalSet::new();
-        let controlling = async move {
-            let shared = Arc::clone(&configured.borrow());
-            let settings = &shared.settings;
-            let admin = Pool::new(settings.admin.clone());
-            let orchestrator = Pool::new(settings.orchestrator.clone());
-            match Reporter::open(&settings.data, Rc::clone(&admin), orchestrator) {
-                Ok(reporter) => {
-                    tokio::task::spawn_local(Rc::clone(&reporter).follow_orchestrator(configured));
-                    tokio::task::spawn_local(reporter.run(control.arrivals));
-                }
-                Err(error) => return drop(opened.send(Err(error))),
-            }
-            drop(opened.send(Ok(())));
-            let base = Acknowledgement {
-                gateway: settings.name.clone(),
-                revision: 0,
-                keys: vec![shared.signer.verification_key().clone()],
-                lacking: Vec::new(),
-            };
-            let delivery = decision_log::deliver(Rc::clone(&admin), control.reports, control.decisions);
-            tokio::task::spawn_local(async move {
-                delivery.await;
-                drop(delivering);
-            });
-            let compiling = (Compiler::new(settings.policy_compiler.clone()), control.engines);
-            let fetching = (Rc::clone(&admin), control.components);
-            let components = Components::new(fetching, compiling, control.policies);
-            let keys = settings.policy_keys.clone();
-            let policies = Keeper::new(components, keys, control.plans, control.shadows);
-            tokio::task::spawn_local(Rc::clone(&policies).follow_arrivals());
-            if let Some(taken_up) = control.taken_up
-                && let Err(error) = taken_up.serve(&shared.cache, &policies, &settings.clock).await
-            {
-                tracing::error!(%error, "the kept state cannot be served from");
-            }
-            let following = (Arc::clone(&shared.cache), policies);
-            tokio::task::spawn_local(sync::acknowledge(following.clone(), Rc::clone(&admin), base.clone()));
-            sync::follow(following, admin, settings.clock.clone(), base).await;
-        };
-        local.block_on(&runtime, controlling);
-    })?;
-    // The sender is dropped unsent only when the thread panicked.
-    journal
-        .recv()
-        .map_err(|_panicked| StartError::Policies("the control thread panicked".to_owned()))??;
-    Ok(delivered)
-}
-
 /// How long an end waits for the admin service to be told of the last decisions.
 const DELIVERY_MAX: Duration = Duration::from_secs(1);
 
-fn start_thread(name: String, run: impl FnOnce(Runtime) + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+pub(crate) fn start_thread(
+    name: String,
+    run: impl FnOnce(Runtime) + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -1,72 +1,36 @@
-//! Sync: following the feed of the admin service into the policies and the cache, and telling it how far we are.
+//! Sync: following the feed of an admin service into the policies and the cache, and moving to another when it is lost.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use feed::{Acknowledgement, Clock, Frame};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{Buf as _, BytesMut};
+use feed::vouch::{Unvouched, Witness};
+use feed::{Clock, FeedKeys, Frame};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
+use crate::acknowledge::Acknowledger;
 use crate::body::RequestBody;
 use crate::cache::{Cache, Snapshot, Stale};
+use crate::hearing::{Hearing, Late};
 use crate::policies::{Desired, Keeper};
 use crate::refusal::Refusal;
 use crate::upstream::Pool;
 
-/// Follows the feed, for ever. Each time it is found, the admin service is told first who follows: it believes the
-/// identities that this gateway signs only from then on.
-pub(crate) async fn follow(
-    (cache, policies): (Arc<Cache>, Rc<Keeper>),
-    admin: Rc<Pool>,
-    clock: Clock,
-    introduction: Acknowledgement,
-) {
-    let mut pause = PAUSE_MIN;
-    loop {
-        let before = cache.revision();
-        match follow_once((&cache, &policies), &admin, &clock, &introduction).await {
-            Ok(()) => tracing::info!("the feed ended"),
-            Err(error) => tracing::warn!(%error, "the feed was lost"),
-        }
-        pause = if cache.revision() > before {
-            PAUSE_MIN
-        } else {
-            (pause * 2).min(PAUSE_MAX)
-        };
-        sleep(pause).await;
-    }
-}
-
-/// Tells the admin service how far the cache is, after each change and now and then, for ever.
-pub(crate) async fn acknowledge((cache, policies): (Arc<Cache>, Rc<Keeper>), admin: Rc<Pool>, base: Acknowledgement) {
-    loop {
-        // What would be forgotten by a restart does not count yet.
-        let mut confirmable = cache.confirmable();
-        let revision = *confirmable.borrow();
-        let mut arrivals = policies.arrivals();
-        let acknowledgement = Acknowledgement {
-            revision,
-            lacking: policies.lacking(),
-            ..base.clone()
-        };
-        if let Err(error) = send(&admin, &acknowledgement).await {
-            tracing::debug!(%error, "the admin service did not take an acknowledgement");
-            sleep(PAUSE_MAX).await;
-            continue;
-        }
-        // The pause ends early when there is something new to tell.
-        let news = async {
-            tokio::select! {
-                _ = confirmable.wait_for(|confirmable| *confirmable > revision) => {}
-                _ = arrivals.changed() => {}
-            }
-        };
-        drop(timeout(ACKNOWLEDGE_PAUSE, news).await);
-    }
+/// What a gateway follows the feed with.
+pub(crate) struct Follower {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) policies: Rc<Keeper>,
+    pub(crate) admin: Rc<Pool>,
+    /// The keys that may sign the feed.
+    pub(crate) keys: FeedKeys,
+    pub(crate) clock: Clock,
+    pub(crate) acknowledger: Rc<Acknowledger>,
 }
 
 /// Why the feed was lost.
@@ -84,64 +48,24 @@ enum Lost {
     Silence,
     #[error("a line is longer than {LINE_BYTES_MAX} octets")]
     LineTooLong,
-    #[error("a line is no frame: {0}")]
-    NotAFrame(#[from] serde_json::Error),
-    #[error("a frame came out of turn")]
-    OutOfTurn,
+    #[error("no randomness for a nonce")]
+    Nonce,
+    #[error(transparent)]
+    Unvouched(#[from] Unvouched),
+    #[error("changes up to revision {0} are missing")]
+    Missing(u64),
+    #[error(transparent)]
+    Late(#[from] Late),
     #[error(transparent)]
     Stale(#[from] Stale),
 }
 
-async fn follow_once(
-    (cache, policies): (&Cache, &Keeper),
-    admin: &Rc<Pool>,
-    clock: &Clock,
-    introduction: &Acknowledgement,
-) -> Result<(), Lost> {
-    let store = cache.store().map(|store| format!("&store={store}")).unwrap_or_default();
-    let path = format!("/feed?after={}{store}", cache.revision());
-    let asking = timeout(SILENCE_MAX, admin.ask(Method::GET, &path, RequestBody::empty()));
-    // The connection is held as long as the feed lasts, and ends with it.
-    let (response, _lease) = asking.await.map_err(|_elapsed| Lost::Silence)?.map_err(Lost::Request)?;
-    if response.status() != StatusCode::OK {
-        return Err(Lost::Status(response.status()));
-    }
-    let introduction = Acknowledgement {
-        revision: *cache.confirmable().borrow(),
-        lacking: policies.lacking(),
-        ..introduction.clone()
-    };
-    send(admin, &introduction).await.map_err(Lost::Introduction)?;
-    read_frames((cache, policies), clock, response.into_body()).await
-}
-
-async fn read_frames((cache, policies): (&Cache, &Keeper), clock: &Clock, mut body: Incoming) -> Result<(), Lost> {
-    let mut lines = Lines::default();
-    let mut snapshot = None;
-    let mut time_told = false;
-    loop {
-        while let Some(line) = lines.next()? {
-            let frame = serde_json::from_slice(&line)?;
-            if let Frame::Heartbeat { unix_ms, .. } = &frame {
-                match std::mem::replace(&mut time_told, true) {
-                    false => cache.freshness().time_was_told(clock, *unix_ms),
-                    true => cache.freshness().time_went_on(clock, *unix_ms),
-                }
-            }
-            apply((cache, policies), &mut snapshot, frame).await?;
-            // Only what was taken makes the data younger: a feed that is refused, such as that of another store, does not.
-            if snapshot.is_none() {
-                cache.freshness().heard_at(clock.elapsed_ms());
-            }
-        }
-        let frame = timeout(SILENCE_MAX, body.frame())
-            .await
-            .map_err(|_elapsed| Lost::Silence)?;
-        let Some(frame) = frame else { return Ok(()) };
-        if let Ok(data) = frame?.into_data() {
-            lines.push(&data);
-        }
-    }
+/// How far a feed has come.
+#[derive(Default)]
+struct Arriving {
+    snapshot: Option<Building>,
+    /// Whether changes arrive from here on, so that none may be missing.
+    following: bool,
 }
 
 /// A snapshot on its way in.
@@ -151,64 +75,156 @@ struct Building {
     records: u64,
 }
 
-/// Applies a frame: the policies of a revision are in force before the revision is.
-async fn apply(
-    (cache, policies): (&Cache, &Keeper),
-    building: &mut Option<Building>,
-    frame: Frame,
-) -> Result<(), Lost> {
-    match (frame, building.as_mut()) {
-        (Frame::SnapshotBegin { store, revision }, None) => {
-            *building = Some(Building {
-                snapshot: Cache::begin_snapshot(store, revision),
-                policies: Desired::default(),
-                records: 0,
-            });
-        }
-        (Frame::Record { record }, Some(building)) => {
-            building.policies.take(&record);
-            building.snapshot.add(record);
-            building.records += 1;
-        }
-        (Frame::SnapshotEnd { records, revision }, Some(_)) => match building.take() {
-            Some(whole) if whole.records == records => {
-                cache.admits(&whole.snapshot)?;
-                policies.put_in_force(whole.policies, revision).await;
-                cache.replace(whole.snapshot)?;
-                tracing::info!(revision, records, "a snapshot was applied");
+impl Follower {
+    /// Follows the feed of one admin service, for ever; when it is lost, that of the next. Each time it is found, the admin
+    /// service is told first who follows: it believes the identities that this gateway signs only from then on.
+    pub(crate) async fn run(self) {
+        let endpoints = self.admin.upstream.endpoints();
+        let mut endpoint = rand::random_range(0..endpoints);
+        let (mut pause, mut failed) = (PAUSE_MIN, 0);
+        loop {
+            let before = self.cache.revision();
+            let admin = self.admin.upstream.authority(endpoint);
+            match self.follow(endpoint).await {
+                Ok(()) => tracing::info!(admin, "the feed ended"),
+                Err(error) => tracing::warn!(admin, %error, "the feed was lost"),
             }
-            Some(_) | None => return Err(Lost::OutOfTurn),
-        },
-        (Frame::Change { revision, records }, None) => {
-            if cache.expects(revision)? && records.iter().any(Desired::concerns) {
-                let mut desired = policies.desired();
-                records.iter().for_each(|record| desired.take(record));
-                policies.put_in_force(desired, revision).await;
+            if self.cache.revision() > before {
+                (pause, failed) = (PAUSE_MIN, 0);
             }
-            cache.apply(revision, records)?;
+            // Once around before it is waited longer: the next one may be well.
+            failed += 1;
+            if failed % endpoints == 0 {
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            endpoint = (endpoint + 1) % endpoints;
+            // Not all gateways at once, when they have lost the same one.
+            sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
         }
-        (Frame::Heartbeat { .. }, _) => {}
-        (
-            Frame::SnapshotBegin { .. } | Frame::Change { .. } | Frame::Record { .. } | Frame::SnapshotEnd { .. },
-            None | Some(_),
-        ) => return Err(Lost::OutOfTurn),
     }
-    Ok(())
+
+    async fn follow(&self, endpoint: usize) -> Result<(), Lost> {
+        let nonce = nonce()?;
+        let store = self.cache.store().map(|store| format!("&store={store}"));
+        let path = format!(
+            "/feed?after={}{}&nonce={nonce}",
+            self.cache.revision(),
+            store.unwrap_or_default()
+        );
+        let hearing = Hearing::asked(self.clock.clone());
+        let asking = self.admin.ask_at(endpoint, Method::GET, &path, RequestBody::empty());
+        // The connection is held as long as the feed lasts, and ends with it.
+        let (response, _lease) = timeout(SILENCE_MAX, asking)
+            .await
+            .map_err(|_elapsed| Lost::Silence)?
+            .map_err(Lost::Request)?;
+        if response.status() != StatusCode::OK {
+            return Err(Lost::Status(response.status()));
+        }
+        let introduced = self.acknowledger.tell(endpoint).await;
+        introduced.map_err(Lost::Introduction)?;
+        let witness = Witness::new(&self.keys, nonce);
+        self.read(endpoint, (witness, hearing), response.into_body()).await
+    }
+
+    async fn read(
+        &self,
+        endpoint: usize,
+        (mut witness, mut hearing): (Witness<'_>, Hearing),
+        mut body: Incoming,
+    ) -> Result<(), Lost> {
+        let mut lines = Lines::default();
+        let mut arriving = Arriving::default();
+        loop {
+            while let Some(line) = lines.next()? {
+                let frame = witness.take(&line)?;
+                hearing.take(&frame)?;
+                self.take_time(&frame);
+                self.apply(&mut arriving, frame).await?;
+                // Only what was taken makes the data younger: a feed that is refused, such as that of another store, does
+                // not.
+                if let Some(heard_ms) = hearing.shown(self.cache.revision()) {
+                    self.cache.freshness().heard_at(heard_ms);
+                    // What callers ask goes to whom we follow.
+                    if self.admin.upstream.prefer(endpoint) {
+                        let admin = self.admin.upstream.authority(endpoint);
+                        tracing::info!(admin, "another admin service is followed");
+                    }
+                }
+            }
+            let frame = timeout(SILENCE_MAX, body.frame())
+                .await
+                .map_err(|_elapsed| Lost::Silence)?;
+            let Some(frame) = frame else { return Ok(()) };
+            if let Ok(data) = frame?.into_data() {
+                lines.push(&data);
+            }
+        }
+    }
+
+    /// Takes note of what time it is at the store.
+    fn take_time(&self, frame: &Frame) {
+        let freshness = self.cache.freshness();
+        match frame {
+            Frame::Opening { unix_ms, .. } => freshness.time_was_told(&self.clock, *unix_ms),
+            Frame::Heartbeat { unix_ms, .. } => freshness.time_went_on(&self.clock, *unix_ms),
+            Frame::SnapshotBegin { .. } | Frame::Record { .. } | Frame::SnapshotEnd { .. } | Frame::Change { .. } => {}
+        }
+    }
+
+    /// Applies a frame that is vouched for: the policies of a revision are in force before the revision is.
+    async fn apply(&self, arriving: &mut Arriving, frame: Frame) -> Result<(), Lost> {
+        match (frame, arriving.snapshot.as_mut()) {
+            (Frame::Opening { resumes, .. }, _) => arriving.following = resumes,
+            (Frame::SnapshotBegin { store, revision }, _) => {
+                let snapshot = Cache::begin_snapshot(store, revision);
+                // What is refused in the end need not be read first.
+                self.cache.admits(&snapshot)?;
+                arriving.snapshot = Some(Building {
+                    snapshot,
+                    policies: Desired::default(),
+                    records: 0,
+                });
+            }
+            (Frame::Record { record }, Some(building)) => {
+                building.policies.take(&record);
+                building.snapshot.add(record);
+                building.records += 1;
+            }
+            (Frame::SnapshotEnd { revision, .. }, Some(_)) => {
+                if let Some(whole) = arriving.snapshot.take() {
+                    self.cache.admits(&whole.snapshot)?;
+                    self.policies.put_in_force(whole.policies, revision).await;
+                    self.cache.replace(whole.snapshot)?;
+                    tracing::info!(revision, records = whole.records, "a snapshot was applied");
+                    arriving.following = true;
+                }
+            }
+            (Frame::Change { revision, records }, _) => {
+                if self.cache.expects(revision)? && records.iter().any(Desired::concerns) {
+                    let mut desired = self.policies.desired();
+                    records.iter().for_each(|record| desired.take(record));
+                    self.policies.put_in_force(desired, revision).await;
+                }
+                self.cache.apply(revision, records)?;
+                arriving.following = true;
+            }
+            (Frame::Heartbeat { revision, .. }, _) if arriving.following && revision > self.cache.revision() => {
+                return Err(Lost::Missing(revision));
+            }
+            // Records and their end never come without a beginning, the witness has seen to it; and a heartbeat that comes
+            // before a snapshot may be ahead.
+            (Frame::Heartbeat { .. } | Frame::Record { .. } | Frame::SnapshotEnd { .. }, None | Some(_)) => {}
+        }
+        Ok(())
+    }
 }
 
-async fn send(admin: &Rc<Pool>, acknowledgement: &Acknowledgement) -> Result<(), Refusal> {
-    // Numbers and text always make JSON.
-    let body = serde_json::to_vec(acknowledgement).unwrap_or_default();
-    let body = RequestBody::Full(Some(Bytes::from(body)));
-    let (status, _, _) = admin.fetch(Method::POST, "/feed/ack", body, ANSWER_BYTES_MAX).await?;
-    if status.is_success() {
-        Ok(())
-    } else {
-        Err(Refusal::caused_by(
-            crate::refusal::Reason::UpstreamFailed,
-            format!("status {status}"),
-        ))
-    }
+/// Returns 256 random bits as text.
+fn nonce() -> Result<String, Lost> {
+    let mut bits = [0; 32];
+    aws_lc_rs::rand::fill(&mut bits).map_err(|_unspecified| Lost::Nonce)?;
+    Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 
 /// Cuts a stream of octets into lines.
@@ -246,13 +262,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Heartbeats come each second; after this the connection is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// Acknowledgements are sent at least this often: they also tell that this gateway lives.
-const ACKNOWLEDGE_PAUSE: Duration = Duration::from_secs(10);
-
 /// Longest line of the feed, in octets: a change of 50,000 subjects.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -199,6 +199,21 @@ fn the_cache_never_goes_back_and_never_leaves_a_revision_out() {
 }
 
 #[test]
+fn a_store_that_was_restored_is_followed_on_from_where_it_was_and_its_earlier_life_no_more() {
+    let cache = Cache::new();
+    let take = |store: &str, revision| cache.replace(Cache::begin_snapshot(store.to_owned(), revision));
+    take("store.1", 5).expect("the first");
+    assert_eq!(take("store.2", 5), Err(Stale::Revision { own: 5, found: 5 }));
+    take("store.2", 6).expect("it goes on");
+    for (store, revision) in [("store", 9), ("store.1", 9), ("other.3", 9)] {
+        let refused = take(store, revision);
+        assert!(matches!(refused, Err(Stale::OtherStore { .. })), "{store}: {refused:?}");
+    }
+    take("store.3", 7).expect("it goes on");
+    assert_eq!(cache.store().as_deref(), Some("store.3"));
+}
+
+#[test]
 fn a_token_ends_at_its_expiry_and_with_its_subject() {
     let cache = Cache::new();
     cache

@@ -1,11 +1,11 @@
-//! The commands that ask a running Postern: `postern user`, `postern role`, `postern token`, and much of `postern policy`.
+//! The commands that ask a running Postern: `postern user`, `postern role`, `postern token`, `postern fleet`, and much of `postern policy`.
 //!
 //! They are clients of the same API that everybody else uses, with a token of their own: no right comes from running
 //! the binary, and nothing here knows the store. Each command is one request, or two when a name or the organisation
 //! has to be looked up first, or two things are compared.
 //!
 //! # Layout
-//! - [`user`], [`role`], [`token`]: the commands, one file each; [`policy`]: those about policies.
+//! - [`user`], [`role`], [`token`], [`fleet`]: the commands, one file each; [`policy`]: those about policies.
 //! - [`connection`], [`tls`]: the options they share; [`api`]: one request and its answer.
 //! - [`names`]: who is meant by a name, and which organisation; [`expiry`]: when a token ends.
 //! - [`oci`]: components in OCI registries.
@@ -18,6 +18,7 @@ mod api;
 mod connection;
 mod error;
 mod expiry;
+mod fleet;
 mod names;
 mod oci;
 mod output;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Role(Role),
     /// Tokens of service users
     Token(Token),
+    /// Gateways: how far each is, and which may join
+    Fleet(Fleet),
 }
 
 /// `postern user`
@@ -74,6 +77,15 @@ pub(crate) struct Token {
     connection: Connection,
     #[command(subcommand)]
     command: token::Command,
+}
+
+/// `postern fleet`
+#[derive(Debug, Args)]
+pub(crate) struct Fleet {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: fleet::Command,
 }
 
 /// Asks, and prints the answer: what was asked for to `out`, advice to `advice`.
@@ -104,6 +116,7 @@ async fn answer(command: Command, variables: &Variables, clock: &Clock) -> Resul
     match command {
         Command::User(user) => user::answer(user.command, &user.connection.open(variables)?).await,
         Command::Role(role) => role::answer(role.command, &role.connection.open(variables)?).await,
+        Command::Fleet(fleet) => fleet::answer(fleet.command, &fleet.connection.open(variables)?).await,
         Command::Token(token) => token::answer(token.command, &token.connection.open(variables)?, clock).await,
     }
 }

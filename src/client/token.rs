@@ -11,7 +11,7 @@ use super::api::segment;
 use super::connection::Session;
 use super::error::Error;
 use super::expiry;
-use super::output::{Column, Output};
+use super::output::{Column, Output, printable};
 use super::tls::certificates;
 
 #[derive(Debug, Subcommand)]
@@ -50,13 +50,24 @@ pub(super) enum Command {
         /// Name of the token
         token_id: String,
     },
+    /// Let a token go that is held since a backup was restored: it is believed again
+    #[command(after_help = "Example:\n  postern token release ci github-actions")]
+    Release {
+        /// Id, or a name that one user only has
+        user: String,
+        /// Name of the token
+        token_id: String,
+    },
     /// End a token, at once
-    #[command(after_help = "Example:\n  postern token revoke ci github-actions")]
+    #[command(after_help = "Example:\n  postern token revoke ci github-actions --wait 2s")]
     Revoke {
         /// Id, or a name that one user only has
         user: String,
         /// Name of the token
         token_id: String,
+        /// Wait so long, such as 2s, for all gateways to refuse it, and tell which do; 20s at most
+        #[arg(long, value_name = "TIME")]
+        wait: Option<String>,
     },
 }
 
@@ -98,10 +109,22 @@ pub(super) async fn answer(command: Command, session: &Session, clock: &Clock) -
             let token = session.api.get(&path(session, &user, &token_id).await?).await?;
             Ok(shown(session, token))
         }
-        Command::Revoke { user, token_id } => {
-            let path = path(session, &user, &token_id).await?;
-            session.api.ask(Method::DELETE, &path, None).await?;
-            Ok(Output::done(session, &format!("revoked {token_id} of {user}")))
+        Command::Release { user, token_id } => {
+            let path = format!("{}/release", path(session, &user, &token_id).await?);
+            session.api.ask(Method::POST, &path, None).await?;
+            Ok(Output::done(session, &format!("released {token_id} of {user}")))
+        }
+        Command::Revoke { user, token_id, wait } => {
+            let mut path = path(session, &user, &token_id).await?;
+            if let Some(wait) = &wait {
+                path.push_str(&format!("?wait={}", segment(wait)));
+            }
+            let receipt = session.api.ask(Method::DELETE, &path, None).await?;
+            let done = format!("revoked {token_id} of {user}");
+            Ok(match wait {
+                None => Output::done(session, &done),
+                Some(_) => receipt_shown(session, &done, &receipt),
+            })
         }
     }
 }
@@ -136,6 +159,29 @@ async fn create(session: &Session, user: &str, body: &Value) -> Result<Output, E
     let advice =
         "This is the only time the token is shown: keep it where the machine that uses it finds its secrets.\n";
     Ok(output.advise(advice.to_owned()))
+}
+
+/// Tells which gateways refuse the token, and until when the others may not.
+fn receipt_shown(session: &Session, done: &str, receipt: &Value) -> Output {
+    if session.json {
+        return Output::json(receipt);
+    }
+    let mut text = format!("{done}\n");
+    let of = |value: &Value| value.as_str().map(printable).unwrap_or_default();
+    for gateway in receipt["refused_by"].as_array().into_iter().flatten() {
+        let (name, after_ms) = (of(&gateway["gateway"]), &gateway["after_ms"]);
+        text.push_str(&format!("{name} refuses it: said so after {after_ms} ms\n"));
+    }
+    for gateway in receipt["not_heard_from"].as_array().into_iter().flatten() {
+        let name = of(&gateway["gateway"]);
+        text.push_str(&if gateway["last_contact"].is_null() {
+            format!("{name} has not said so, nor anything since the admin service began\n")
+        } else {
+            let (last, by) = (of(&gateway["last_contact"]), of(&gateway["refuses_by"]));
+            format!("{name} has not said so; last heard from {last}. If it lives it refuses everything from {by} on\n")
+        });
+    }
+    Output::text(text)
 }
 
 fn shown(session: &Session, mut tokens: Value) -> Output {

@@ -44,13 +44,15 @@ impl Reading {
             retries: RetryRules {
                 max: self.parsed("upstream_retries_max", "a number of retries", 0),
                 budget_percent: self.parsed("upstream_retry_budget_percent", "a number of percent", 0),
+                writes: true,
             },
             http2: self.upstream_http2(),
             files_watch: self.milliseconds("files_watch_interval_ms"),
         }
     }
 
-    fn urls(&mut self, name: &str) -> Vec<String> {
+    /// Reads the URLs of the endpoints of one upstream.
+    pub(crate) fn urls(&mut self, name: &str) -> Vec<String> {
         let urls = list(&self.needed(name));
         if self.values.contains_key(name)
             && let Err(error) = Upstream::check_urls(&urls)

@@ -13,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::config::Reading;
 use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, SOFTWARE, UNAVAILABLE, USAGE};
@@ -26,6 +26,8 @@ pub(super) struct ControlPlan {
     pub(super) postgres: Option<PostgresPlace>,
     /// Organisation that an empty store gets.
     pub(super) org: String,
+    /// The key of the feed, when replicas share it.
+    pub(super) feed_key_file: Option<PathBuf>,
     /// Keys of those who may sign policies.
     pub(super) trusted_keys: TrustedKeys,
 }
@@ -38,6 +40,7 @@ pub(super) async fn open(plan: ControlPlan, catalogue: Arc<Catalogue>) -> Result
         data: plan.data.clone(),
         postgres: plan.postgres,
         org: Some(plan.org),
+        feed_key_file: plan.feed_key_file,
         clock: Clock::system(),
         random: Random::system(),
         catalogue,
@@ -66,6 +69,7 @@ impl ControlPlan {
             data: PathBuf::from(reading.text("data")),
             postgres: reading.postgres(),
             org: reading.org(),
+            feed_key_file: reading.file("feed_key_file"),
             trusted_keys: reading.trusted_keys(),
         }
     }
@@ -115,9 +119,18 @@ impl Collector for AdminMetrics {
         ConstCounter::new(health.lock_wait.as_secs_f64()).encode(waited)?;
         let help = "Revisions by which a gateway is behind the store, as it last reported.";
         let mut family = encoder.encode_descriptor("postern_feed_lag_revisions", help, None, MetricType::Gauge)?;
-        for gateway in self.0.gateways() {
+        let gateways = self.0.gateways();
+        for gateway in &gateways {
             let lag = revision.saturating_sub_unsigned(gateway.revision);
             ConstGauge::new(lag).encode(family.encode_family(&[("gateway", gateway.gateway.as_str())])?)?;
+        }
+        let help = "Seconds since a gateway was last heard from; each reports every ten seconds at least.";
+        let (name, unit) = ("postern_gateway_silence", Unit::Seconds);
+        let mut family = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
+        let now_ms = Clock::system().unix_ms();
+        for gateway in &gateways {
+            let silence = now_ms.saturating_sub(gateway.last_contact_ms).max(0) / 1000;
+            ConstGauge::new(silence).encode(family.encode_family(&[("gateway", gateway.gateway.as_str())])?)?;
         }
         Ok(())
     }
@@ -143,7 +156,8 @@ fn exit_code(error: &OpenError) -> u8 {
         OpenError::Corrupt { .. }
         | OpenError::NewerSchema { .. }
         | OpenError::OlderSchema { .. }
-        | OpenError::Credential { .. } => DATA,
+        | OpenError::Credential { .. }
+        | OpenError::FeedKey { .. } => DATA,
         OpenError::InvalidOrg(_) => USAGE,
         OpenError::Engine(_) => SOFTWARE,
         OpenError::Io { .. } | OpenError::Database { .. } => INPUT_OUTPUT,

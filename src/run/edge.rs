@@ -14,16 +14,22 @@ use gateway::{Gateway, Listeners, Reconfiguration, Running, Settings, StartError
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::enrol::Proofs;
 use crate::config::{DecisionFile, Edge, UpstreamConfig};
 use crate::exit::{DATA, Failure, INPUT_OUTPUT, SOFTWARE, UNAVAILABLE, USAGE};
 
 /// Where the admin service is, as a gateway sees it.
 pub(super) struct AdminService {
-    pub(super) url: String,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) credential: String,
+    pub(super) place: AdminPlace,
+    pub(super) proofs: Proofs,
     /// Whether what is heard of it is kept for a start without it.
     pub(super) keep: bool,
+}
+
+/// Its replicas.
+pub(super) struct AdminPlace {
+    pub(super) urls: Vec<String>,
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// Takes over the socket of a gateway, or binds sockets.
@@ -46,12 +52,7 @@ pub(super) async fn start(
     if orchestrator.credential == CredentialSource::Nowhere {
         tracing::warn!("no credential for the orchestrator was given (upstream_token_file): it is sent none");
     }
-    let tls = ClientTls {
-        authorities: authorities(admin.ca_file.as_deref())?,
-        certificate: None,
-    };
-    let keep = admin.keep.then(|| Key::of_credential(&admin.credential));
-    let admin = Config::own(admin.url, Secret::new(admin.credential), ADMIN_DEADLINES, tls);
+    let keep = admin.keep.then(|| Key::of_credential(&admin.proofs.credential));
     let policy_compiler = std::env::current_exe().map_err(|error| Failure::new(SOFTWARE, &error))?;
     let settings = Settings {
         name: edge.name,
@@ -68,7 +69,8 @@ pub(super) async fn start(
             ..edge.decision_log
         },
         orchestrator: open_upstream(orchestrator, "upstream").await?,
-        admin: open_upstream(admin, "admin_url").await?,
+        admin: open_admin(&admin.place, admin.proofs.credential).await?,
+        feed_keys: admin.proofs.feed_keys,
         catalogue: edge.catalogue,
         tls: edge.tls,
         files_watch_interval: edge.files_watch_interval,
@@ -84,6 +86,16 @@ pub(super) async fn start(
     };
     let running = Gateway::new(settings, listeners).and_then(Gateway::start);
     Ok(Arc::new(running.map_err(failure)?))
+}
+
+/// Opens the admin service, which is shown a credential.
+pub(super) async fn open_admin(place: &AdminPlace, credential: String) -> Result<Upstream, Failure> {
+    let tls = ClientTls {
+        authorities: authorities(place.ca_file.as_deref())?,
+        certificate: None,
+    };
+    let config = Config::own(place.urls.clone(), Secret::new(credential), ADMIN_DEADLINES, tls);
+    open_upstream(config, "admin_url").await
 }
 
 /// Reads the files that a configuration names, and says all that is wrong with them.
@@ -130,6 +142,7 @@ pub(super) async fn reconfigure(running: &Running, edge: Edge) -> Result<(), Vec
         data: old.data,
         keep: old.keep,
         admin: old.admin,
+        feed_keys: old.feed_keys,
         tls: old.tls,
         files_watch_interval: old.files_watch_interval,
         remember_verdicts: old.remember_verdicts,

@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::control::ControlPlan;
-use super::edge::AdminService;
+use super::edge::{AdminPlace, AdminService};
+use super::enrol::Credentials;
 use super::reload::Reloads;
 use super::serve::{drain, listen};
 use super::signals::{Asked, Signals};
@@ -24,9 +25,9 @@ pub(super) struct GatewayPlan {
     pub(super) edge: Edge,
     ops_listen: SocketAddr,
     data: PathBuf,
-    admin_url: String,
+    admin_urls: Vec<String>,
     admin_ca_file: Option<PathBuf>,
-    credential_file: PathBuf,
+    credentials: Credentials,
     drain: Duration,
 }
 
@@ -50,10 +51,15 @@ pub(super) async fn gateway(given: Given<GATEWAY>, sockets: Sockets) -> Result<(
     let mut reloads = Reloads::new(given, reading);
     let listeners = edge::listen(&plan.edge, sockets.named("requests"))?;
     super::data_directory(&plan.data)?;
-    let service = AdminService {
-        url: plan.admin_url,
+    let place = AdminPlace {
+        urls: plan.admin_urls,
         ca_file: plan.admin_ca_file,
-        credential: super::secret_file(&plan.credential_file)?,
+    };
+    let open = async |credential: String| edge::open_admin(&place, credential).await;
+    let proofs = plan.credentials.proofs(open).await?;
+    let service = AdminService {
+        place,
+        proofs,
         keep: true,
     };
     let listener = listen(plan.ops_listen, sockets.named("ops")).await?;
@@ -125,13 +131,14 @@ pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), F
 impl GatewayPlan {
     /// Reads what is needed; errors are noted in the reading.
     pub(super) fn of(reading: &mut Reading) -> Self {
+        let data = PathBuf::from(reading.text("data"));
         Self {
             edge: reading.edge(),
             ops_listen: reading.address("ops_listen"),
-            data: PathBuf::from(reading.text("data")),
-            admin_url: reading.url("admin_url"),
+            admin_urls: reading.urls("admin_url"),
             admin_ca_file: reading.file("admin_ca_file"),
-            credential_file: PathBuf::from(reading.needed("gateway_credential_file")),
+            credentials: Credentials::of(reading, &data),
+            data,
             drain: reading.milliseconds("drain_timeout_ms"),
         }
     }

@@ -4,6 +4,7 @@ mod check;
 mod control;
 mod demo;
 mod edge;
+mod enrol;
 mod file_limit;
 mod halves;
 mod http;
@@ -17,6 +18,7 @@ mod systemd;
 
 use std::path::Path;
 
+use feed::FeedKeys;
 use systemd::Sockets;
 use tracing_subscriber::EnvFilter;
 
@@ -99,6 +101,13 @@ fn data_directory(path: &Path) -> Result<(), Failure> {
             format!("the data directory {} cannot be made: {error}", path.display()),
         )
     })
+}
+
+/// Reads a file with public keys of the feed, one a line.
+fn feed_keys(path: &Path) -> Result<FeedKeys, Failure> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Failure::said(INPUT_OUTPUT, format!("{}: {error}", path.display())))?;
+    FeedKeys::parse(&text).map_err(|error| Failure::said(DATA, format!("{}: {error}", path.display())))
 }
 
 /// Reads a file that holds one secret, on one line.

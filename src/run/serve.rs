@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::control::ControlPlan;
-use super::edge::AdminService;
+use super::edge::{AdminPlace, AdminService};
+use super::enrol::Proofs;
 use super::http::{self, Serving};
 use super::reload::Reloads;
 use super::signals::{Asked, Signals};
@@ -76,9 +77,14 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
     let service = AdminService {
         // The store is beside it.
         keep: false,
-        url: format!("http://{}", reachable(admin_address)),
-        ca_file: None,
-        credential: super::secret_file(&data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
+        place: AdminPlace {
+            urls: vec![format!("http://{}", reachable(admin_address))],
+            ca_file: None,
+        },
+        proofs: Proofs {
+            credential: super::secret_file(&data.join(admin::GATEWAY_CREDENTIAL_FILE))?,
+            feed_keys: super::feed_keys(&data.join(admin::FEED_PUBLIC_KEY_FILE))?,
+        },
     };
     let running = edge::start(plan.edge, &data, service, listeners).await?;
     running.register_metrics(&mut registry);

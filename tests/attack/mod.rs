@@ -10,11 +10,14 @@
 //! - [`fields`], [`host`], [`target`], [`methods`], [`credentials`]: what it says.
 //! - [`http2`]: frames of HTTP/2 that break its rules.
 //! - [`slow`], [`connections`]: what it holds on to.
+//!
+//! [`feed`] attacks the other end: what gateways believe of the feed.
 
 mod bodies;
 mod canonical;
 mod connections;
 mod credentials;
+mod feed;
 mod fields;
 mod framing;
 mod host;

@@ -128,7 +128,7 @@ fn the_feed_tells_a_snapshot_first_and_every_change_in_order() {
                 assert_eq!(frame["revision"], revision + 1, "{line}");
                 revision += 1;
             }
-            "record" | "snapshot-end" | "heartbeat" => {}
+            "opening" | "record" | "snapshot-end" | "heartbeat" => {}
             other => panic!("{other} is no frame"),
         }
     }
@@ -136,7 +136,7 @@ fn the_feed_tells_a_snapshot_first_and_every_change_in_order() {
         whole
             .lines()
             .next()
-            .is_some_and(|line| line.contains("snapshot-begin") || line.contains("change"))
+            .is_some_and(|line| line.contains(r#""frame":"opening""#) && line.contains(r#""signature":""#))
     );
     assert!(
         !whole.contains("pstn_") && !whole.contains("user-1"),

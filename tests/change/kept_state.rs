@@ -14,16 +14,6 @@ use crate::harness::upstream::Upstream;
 const ENV_TYPES: &str = "/orgs/acme/env-types";
 const APP: &str = "/orgs/acme/apps/shop";
 
-const KEPT: &str = "postern_kept_state_revision";
-
-/// Waits until the gateway has all that it knows on its disk.
-fn wait_until_kept(halves: &Halves) {
-    eventually("the state on the disk", || {
-        let revision = halves.operator().get("/readyz").json()["revision"].as_u64()?;
-        (halves.metric(KEPT) == revision as f64).then_some(())
-    });
-}
-
 fn kept_state(halves: &Halves) -> PathBuf {
     halves.gateway_data().join("kept-state")
 }
@@ -38,7 +28,7 @@ fn kept(upstream: &Upstream) -> (Halves, ServiceUser, ServiceUser) {
     );
     let token = format!("/users/{}/tokens/first", revoked.id);
     administrator.delete(&token).ok(204);
-    wait_until_kept(&halves);
+    halves.wait_until_kept();
     (halves, keeps, revoked)
 }
 
@@ -82,7 +72,7 @@ fn a_published_role_is_decided_without_the_admin_service_too() {
         deploys_to: &[],
     });
     reader.client.get(APP).ok(200);
-    wait_until_kept(&halves);
+    halves.wait_until_kept();
     let halves = halves.kill_admin().kill_and_restart_gateway();
     halves.wait_until_ready();
     reader.client.address = halves.address;
@@ -111,7 +101,7 @@ fn a_state_that_was_altered_is_put_aside_and_the_gateway_waits_for_the_feed() {
     let halves = halves.start_admin();
     halves.wait_until_ready();
     keeps.client.get(ENV_TYPES).ok(200);
-    wait_until_kept(&halves);
+    halves.wait_until_kept();
 }
 
 #[test]
@@ -138,5 +128,5 @@ fn a_gateway_whose_disk_is_full_serves_on_and_says_so() {
         "nothing old is left to start from"
     );
     // Once there is room it is kept again.
-    wait_until_kept(&halves);
+    halves.wait_until_kept();
 }

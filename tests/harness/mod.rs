@@ -7,17 +7,21 @@
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
 //!   [`sandbox`]: the one that the binary brings.
+//! - [`cluster`]: a PostgreSQL server, as the tests of the control plane start theirs.
 //! - [`components`]: policies to publish, and what is done with them through the API.
 //! - [`grpc`]: a service of gRPC and its callers.
 //! - [`policies`]: policies of many versions.
 //! - [`refusal`]: what each refusal looks like.
 //! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
+//! - [`middle`]: somebody between a gateway and its admin service.
 //! - [`metrics`]: what `/metrics` tells.
 //! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
 pub(crate) mod caller;
 pub(crate) mod client;
+#[path = "../../admin/tests/control_plane/cluster.rs"]
+pub(crate) mod cluster;
 pub(crate) mod components;
 pub(crate) mod grpc;
 pub(crate) mod held;
@@ -25,6 +29,7 @@ pub(crate) mod http2;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod metrics;
+pub(crate) mod middle;
 pub(crate) mod policies;
 pub(crate) mod postern;
 pub(crate) mod process;

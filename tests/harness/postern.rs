@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,6 +42,8 @@ struct Place {
     directory: TempDir,
     flags: Vec<String>,
     held: Option<Held>,
+    /// Whether gateways have a clock that the test sets.
+    settable_clock: bool,
 }
 
 impl Postern {
@@ -178,14 +181,29 @@ impl Postern {
 impl Halves {
     /// Starts both halves and waits until the gateway is ready.
     pub(crate) fn start(upstream: &str, flags: &[&str]) -> Self {
-        let halves = Self::without_admin(upstream, flags).start_admin();
+        Self::start_in(Place::new(upstream, flags))
+    }
+
+    /// Starts both halves, the gateway with a clock that [`Halves::set_clock`] sets.
+    pub(crate) fn with_settable_clock(upstream: &str, flags: &[&str]) -> Self {
+        let mut place = Place::new(upstream, flags);
+        place.settable_clock = true;
+        place.set_clock(0);
+        Self::start_in(place)
+    }
+
+    fn start_in(place: Place) -> Self {
+        let halves = Self::without_admin_in(place).start_admin();
         wait_until_ready(halves.ops_address);
         halves
     }
 
     /// Starts a gateway whose admin service is not there yet.
     pub(crate) fn without_admin(upstream: &str, flags: &[&str]) -> Self {
-        let place = Place::new(upstream, flags);
+        Self::without_admin_in(Place::new(upstream, flags))
+    }
+
+    fn without_admin_in(place: Place) -> Self {
         // The admin service makes the credential: it must have been there once.
         let admin = start_admin(&place);
         admin.logged("listening");
@@ -225,6 +243,28 @@ impl Halves {
 
     /// Kills the gateway and starts it anew on the same data.
     pub(crate) fn kill_and_restart_gateway(self) -> Self {
+        self.restart_gateway(Process::kill)
+    }
+
+    /// Kills the gateway and starts it anew without what it knew.
+    pub(crate) fn kill_and_restart_ignorant_gateway(self) -> Self {
+        let kept = self.gateway_data().join("kept-state");
+        self.restart_gateway(|gateway| {
+            gateway.kill();
+            let removed = std::fs::remove_dir_all(&kept);
+            assert!(removed.is_ok() || !kept.exists(), "{removed:?}");
+        })
+    }
+
+    /// Asks the gateway to stop, waits for its end, and starts it anew on the same data.
+    pub(crate) fn stop_and_restart_gateway(self) -> Self {
+        self.restart_gateway(|gateway| {
+            gateway.terminate();
+            gateway.ended();
+        })
+    }
+
+    fn restart_gateway(self, end: impl FnOnce(Process)) -> Self {
         let Self {
             gateway,
             link,
@@ -232,7 +272,7 @@ impl Halves {
             place,
             ..
         } = self;
-        gateway.kill();
+        end(gateway);
         let (gateway, address, ops_address) = start_gateway(&place, &link, "edge-1");
         Self {
             gateway,
@@ -249,6 +289,33 @@ impl Halves {
         let (gateway, address, ops_address) = start_gateway(&self.place, &self.link, name);
         wait_until_ready(ops_address);
         (gateway, address)
+    }
+
+    /// Starts one more gateway, with data of its own and a token to enrol with, if it needs one; returns it and where it
+    /// takes requests.
+    pub(crate) fn enrolling_gateway(&self, data: &str, token: Option<&Path>) -> (Process, SocketAddr) {
+        let process = self.start_enrolling_gateway(data, token);
+        let listening = process.logged("listening");
+        wait_until_ready(address_in(&listening, "ops"));
+        let address = address_in(&listening, "requests");
+        (process, address)
+    }
+
+    /// The same, whatever comes of it.
+    pub(crate) fn start_enrolling_gateway(&self, data: &str, token: Option<&Path>) -> Process {
+        let mut arguments = vec![
+            "gateway".to_owned(),
+            "--data".to_owned(),
+            self.place.file(&format!("{data}-data")),
+        ];
+        arguments.extend(self.place.edge_arguments());
+        arguments.extend(["--ops-listen".to_owned(), "127.0.0.1:0".to_owned()]);
+        arguments.extend(["--admin-url".to_owned(), format!("http://{}", self.link.address)]);
+        if let Some(token) = token {
+            arguments.extend(["--enrolment-token-file".to_owned(), token.display().to_string()]);
+        }
+        arguments.extend(self.place.flags.clone());
+        Process::start(arguments)
     }
 
     /// Puts another gateway of the same name, on the same data and the same address, in the place of the one that runs;
@@ -273,9 +340,27 @@ impl Halves {
         }
     }
 
+    /// Sets the gateway's clock to the machine's and so many seconds.
+    pub(crate) fn set_clock(&self, offset_s: i64) {
+        self.place.set_clock(offset_s);
+    }
+
+    /// Waits until the gateway has all that it knows on its disk.
+    pub(crate) fn wait_until_kept(&self) {
+        eventually("the state on the disk", || {
+            let revision = self.operator().get("/readyz").json()["revision"].as_u64()?;
+            (self.metric("postern_kept_state_revision") == revision as f64).then_some(())
+        });
+    }
+
     /// Returns the directory of the gateway's data.
     pub(crate) fn gateway_data(&self) -> PathBuf {
         PathBuf::from(self.place.file("edge-1-data"))
+    }
+
+    /// Returns the data directory of the admin service.
+    pub(crate) fn admin_data(&self) -> PathBuf {
+        self.place.data()
     }
 
     /// Returns the address of the admin service itself, past the link.
@@ -334,6 +419,7 @@ impl Place {
             directory,
             flags,
             held: None,
+            settable_clock: false,
         }
     }
 
@@ -343,6 +429,27 @@ impl Place {
 
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// Tells libfaketime, which reads it each time that somebody asks for the time.
+    fn set_clock(&self, offset_s: i64) {
+        let (unfinished, clock) = (self.file("clock.unfinished"), self.file("clock"));
+        std::fs::write(&unfinished, format!("{offset_s:+}")).expect("it is written");
+        std::fs::rename(unfinished, clock).expect("it has its name");
+    }
+
+    /// Has a command take the time of day from libfaketime, and the time that passes from the machine.
+    fn set_clock_of(&self, command: &mut Command) {
+        let library = ["x86_64", "aarch64"]
+            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        command
+            .env("LD_PRELOAD", library.expect("the package faketime is installed"))
+            .env("FAKETIME_TIMESTAMP_FILE", self.file("clock"))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
     }
 
     fn arguments(&self, command: &str) -> Vec<String> {
@@ -373,6 +480,7 @@ fn start_admin(place: &Place) -> Process {
 
 fn start_gateway(place: &Place, link: &Link, name: &str) -> (Process, SocketAddr, SocketAddr) {
     let credential = place.data().join("gateway-credential").display().to_string();
+    let keys = place.data().join("feed-key.pub").display().to_string();
     let mut arguments = vec![
         "gateway".to_owned(),
         "--data".to_owned(),
@@ -381,9 +489,16 @@ fn start_gateway(place: &Place, link: &Link, name: &str) -> (Process, SocketAddr
     arguments.extend(place.edge_arguments());
     arguments.extend(["--name", name].map(str::to_owned));
     arguments.extend(["--ops-listen", "127.0.0.1:0", "--gateway-credential-file", &credential].map(str::to_owned));
-    arguments.extend(["--admin-url".to_owned(), format!("http://{}", link.address)]);
+    arguments.extend(["--feed-public-key-file", &keys].map(str::to_owned));
+    if !place.flags.iter().any(|flag| flag == "--admin-url") {
+        arguments.extend(["--admin-url".to_owned(), format!("http://{}", link.address)]);
+    }
     arguments.extend(place.flags.clone());
-    let process = Process::start(arguments);
+    let mut command = postern(arguments);
+    if place.settable_clock {
+        place.set_clock_of(&mut command);
+    }
+    let process = Process::spawn(command);
     let listening = process.logged("listening");
     let (address, ops) = (address_in(&listening, "requests"), address_in(&listening, "ops"));
     (process, address, ops)

@@ -303,3 +303,35 @@ fn an_access_log_that_cannot_be_written_is_told() {
         &["access log"],
     );
 }
+
+#[test]
+fn a_store_url_that_cannot_be_used_is_refused_without_being_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let missing = directory.path().join("missing").display().to_string();
+    for (flags, word) in [
+        (
+            vec!["--store-url", "postgres://me:hunter2@db.example.com/postern"],
+            "password",
+        ),
+        (
+            vec!["--store-url", "postgres://me@db.example.com/postern?sslmode=prefer"],
+            "sslmode",
+        ),
+        (vec!["--store-url", "mysql://me@db.example.com/postern"], "postgres://"),
+        (vec!["--store-password-file", "hunter2"], "store_url"),
+        (
+            vec![
+                "--store-url",
+                "postgres://me@db.example.com/postern",
+                "--store-password-file",
+                &missing,
+            ],
+            "cannot be read",
+        ),
+    ] {
+        let ended = run(["admin", "--admin-listen", "127.0.0.1:0"].iter().chain(&flags));
+        assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+        assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("me:hunter2"), "{}", ended.stderr);
+    }
+}

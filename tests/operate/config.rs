@@ -86,7 +86,8 @@ fn the_example_in_the_documents_is_the_one_that_is_printed_and_can_be_used() {
         "write the output of `postern config example` to docs/config.example.toml:\n{printed}"
     );
     // Everything that has a default, as if it had been written down.
-    let mut in_force = "upstream = \"http://127.0.0.1:1\"\ngateway_credential_file = \"/dev/null\"\n".to_owned();
+    let files = "gateway_credential_file = \"/dev/null\"\nfeed_public_key_file = \"/dev/null\"\n";
+    let mut in_force = format!("upstream = \"http://127.0.0.1:1\"\n{files}");
     let mut lines = printed.lines().peekable();
     while let Some(line) = lines.next() {
         if line.contains("Default: ") {

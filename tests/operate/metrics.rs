@@ -96,6 +96,7 @@ fn every_label_is_from_a_closed_set() {
                 "fault" => engine::Fault::ALL.iter().any(|fault| fault.name() == value),
                 "gateway" => value == "edge-1",
                 "endpoint" => value == upstream.address.to_string(),
+                "operations" => ["everything", "reads", "nothing"].contains(&value.as_str()),
                 "state" => ["idle", "used", "there", "coming", "failing"].contains(&value.as_str()),
                 "result" => {
                     let results = [

@@ -9,6 +9,7 @@ mod drain;
 mod hand_over;
 mod log;
 mod metrics;
+mod operations;
 mod reload;
 mod start;
 mod tls;

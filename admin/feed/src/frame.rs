@@ -6,14 +6,28 @@ use crate::{PolicyDigest, Record};
 
 /// One line of the feed.
 ///
-/// A stream is either `snapshot-begin`, any number of `record`, `snapshot-end`, and then changes; or changes at once,
-/// when the gateway's revision is one from which the store can go on. Heartbeats may stand between any two changes.
+/// A stream is an `opening`, and then either `snapshot-begin`, any number of `record`, `snapshot-end`, and then changes;
+/// or changes at once, when the gateway's revision is one from which the store can go on. Heartbeats may stand before a
+/// snapshot and between any two changes. All but the lines of a snapshot are signed: [`crate::vouch`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "frame", rename_all = "kebab-case")]
 pub enum Frame {
+    /// A feed begins: the answer to one gateway.
+    Opening {
+        /// Identity of the store: revisions of two stores cannot be compared.
+        store: String,
+        /// The newest revision when it was asked for.
+        revision: u64,
+        /// The store's time then, in milliseconds since the Unix epoch.
+        unix_ms: i64,
+        /// Whether the changes after the gateway's revision follow; else a snapshot does.
+        resumes: bool,
+        /// What the gateway gave to be repeated; empty when it gave nothing.
+        nonce: String,
+    },
     /// Records of the whole state follow.
     SnapshotBegin {
-        /// Identity of the store: revisions of two stores cannot be compared.
+        /// As in the opening.
         store: String,
         /// The revision at which the state is told.
         revision: u64,
@@ -29,6 +43,8 @@ pub enum Frame {
         revision: u64,
         /// How many records were sent between the two.
         records: u64,
+        /// SHA-256 over the lines before this one, `snapshot-begin` included, in hexadecimal digits.
+        digest: String,
     },
     /// One transaction of the store.
     Change {
@@ -41,7 +57,7 @@ pub enum Frame {
     Heartbeat {
         /// The newest revision.
         revision: u64,
-        /// The store's time, in milliseconds since the Unix epoch.
+        /// The store's time before that was looked up, in milliseconds since the Unix epoch.
         unix_ms: i64,
     },
 }
@@ -51,6 +67,8 @@ pub enum Frame {
 pub struct Acknowledgement {
     /// Name of the gateway, unique among gateways.
     pub gateway: String,
+    /// The store that it follows; none before the first snapshot.
+    pub store: Option<String>,
     /// The revision that its cache is at.
     pub revision: u64,
     /// Keys for its `Postern-Identity`.
@@ -58,6 +76,35 @@ pub struct Acknowledgement {
     /// Components that it was told of by then and cannot decide with yet. A gateway of before tells none.
     #[serde(default)]
     pub lacking: Vec<PolicyDigest>,
+    /// What it is.
+    pub info: GatewayInfo,
+}
+
+/// Body of `POST /feed/enrol`, which carries an enrolment token as its credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Digest of the credential that the gateway has made for itself: the credential never leaves it before it is used.
+    pub credential: crate::Digest,
+}
+
+/// Answer to an [`Enrolment`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Name under which the gateway is known.
+    pub gateway: String,
+}
+
+/// What a gateway tells of itself, for whoever looks after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayInfo {
+    /// Version of Postern.
+    pub version: String,
+    /// Where requests come to, as it knows itself.
+    pub address: String,
+    /// How many policies it has loaded, beside those that are built in.
+    pub policies: u64,
+    /// The age of its data, in milliseconds, from which on it refuses everything.
+    pub refuses_after_ms: u64,
 }
 
 /// A public Ed25519 key, in the form of RFC 8037 §2.

@@ -1,4 +1,4 @@
-//! Secrets: bearer tokens of service users and credentials of gateways.
+//! Secrets: bearer tokens of service users, credentials of gateways, and tokens with which gateways enrol.
 //!
 //! A secret is five characters that tell its kind, 43 base62 characters for 256 random bits, and 6 base62 characters
 //! for the CRC-32 of all before them. Secret scanners find it with one regular expression, and a typo is refused
@@ -23,6 +23,8 @@ pub enum Kind {
     Token,
     /// Credential of a gateway, for the feed.
     GatewayCredential,
+    /// What a gateway gets such a credential with, once.
+    Enrolment,
 }
 
 /// A text that is not a secret of the expected kind.
@@ -55,6 +57,7 @@ impl Kind {
         match self {
             Self::Token => "pstn_",
             Self::GatewayCredential => "pstg_",
+            Self::Enrolment => "pste_",
         }
     }
 }

@@ -81,6 +81,9 @@ pub(super) struct TokenInfo {
     pub expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+    /// Only told of those that are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// What must come with a token: RFC 7800 §3.1, with the member of RFC 8705 §3.1.
@@ -147,6 +150,7 @@ impl From<Token> for TokenInfo {
             created_by: token.created_by,
             expires_at: token.expires_at,
             cnf: token.certificate.map(|certificate| Confirmation { certificate }),
+            held: token.held,
         }
     }
 }
@@ -157,7 +161,8 @@ pub(super) const STATIC: &str = "static";
 /// How long an invitation can be followed: seven days, as the orchestrator's documentation says.
 const INVITE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-fn with_revision(revision: u64, mut response: Response) -> Response {
+/// Tells the revision that a change has made.
+pub(super) fn with_revision(revision: u64, mut response: Response) -> Response {
     let name = HeaderName::from_static(REVISION_FIELD);
     response.headers_mut().insert(name, HeaderValue::from(revision));
     response

@@ -79,6 +79,19 @@ pub(super) fn check_guard_id(value: &str) -> Result<(), ApiError> {
     )
 }
 
+/// Checks the name of a gateway, which is a segment of paths and a label of metrics.
+pub(super) fn check_gateway_name(value: &str) -> Result<(), ApiError> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let valid = (1..=GATEWAY_NAME_BYTES_MAX).contains(&value.len())
+        && value.as_bytes()[0].is_ascii_alphanumeric()
+        && value.bytes().all(inner);
+    holds(
+        valid,
+        "name",
+        "a letter or digit followed by letters, digits and - _ ., 100 at most",
+    )
+}
+
 /// Checks the id of an identity provider.
 pub(super) fn check_idp_id(value: &str) -> Result<(), ApiError> {
     holds(is_identifier(value), "idp_id", "an identifier")
@@ -119,6 +132,9 @@ const NAME_CHARS_MAX: usize = 100;
 
 /// Longest id of a guard: a policy's name with a number behind it.
 const GUARD_ID_BYTES_MAX: usize = 60;
+
+/// Longest name of a gateway, in octets.
+const GATEWAY_NAME_BYTES_MAX: usize = 100;
 
 const DESCRIPTION_CHARS_MAX: usize = 1000;
 

@@ -14,12 +14,11 @@ use serde_json::value::RawValue;
 
 use super::answers::{changed, removed};
 use super::policy_answers::GuardView;
-use super::{Api, Writing, fields};
+use super::{Api, Writing, fields, rules};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
 use crate::identity::Caller;
 use crate::manifest::Manifest;
-use crate::roles::ADMINISTRATOR;
 use crate::store::AuditEntry;
 
 #[derive(Deserialize)]
@@ -185,18 +184,12 @@ impl Writing {
         Ok(scope)
     }
 
-    /// What judges everybody's requests is for those who administer the installation: the first organisation.
+    /// What judges everybody's requests is for those who administer the installation.
     async fn check_may_attach(&mut self, scope: &GuardScope) -> Result<(), ApiError> {
         if *scope != GuardScope::Installation {
             return Ok(());
         }
-        let first = self.change.view.first_org().await?;
-        let administers = self.caller.role.as_deref() == Some(ADMINISTRATOR);
-        if administers && first.as_ref() == Some(&self.caller.org) {
-            Ok(())
-        } else {
-            Err(ApiError::AboveYourRole)
-        }
+        rules::check_administers_installation(&mut self.change.view, &self.caller).await
     }
 
     /// Returns the id that was asked for; else the policy's name, with a number from the second guard on.

@@ -9,6 +9,7 @@
 //! - [`policies`], [`publish`], [`promote`], [`policy_removal`], [`guards`]: the routes of policies.
 //! - [`readiness`]: waiting for gateways to have a version before it is in force.
 //! - [`decisions`], [`access`], [`explanations`]: what was decided, what would be, and why.
+//! - [`fleet`], [`enrolment`]: the gateways, and which of them are let in; [`receipt`]: what they refuse by now.
 //! - [`rules`]: who may change whom.
 //! - [`fields`]: what values may be.
 //! - [`answers`], [`policy_answers`]: what is answered.
@@ -21,6 +22,7 @@ use feed::{Clock, Scope, SubjectKind};
 
 use crate::error::ApiError;
 use crate::evaluator::Evaluator;
+use crate::fleet::Fleet;
 use crate::gateways::Gateways;
 use crate::identity::Caller;
 use crate::random::Random;
@@ -32,8 +34,10 @@ mod access;
 mod answers;
 mod current_user;
 mod decisions;
+mod enrolment;
 mod explanations;
 mod fields;
+mod fleet;
 mod groups;
 mod guards;
 mod invitations;
@@ -44,6 +48,7 @@ mod policy_removal;
 mod promote;
 mod publish;
 mod readiness;
+mod receipt;
 mod roles;
 mod rules;
 mod tokens;
@@ -59,6 +64,9 @@ pub(crate) struct Api {
     pub evaluator: Arc<Evaluator>,
     pub decisions: Arc<Decisions>,
     pub gateways: Arc<Gateways>,
+    pub fleet: Arc<Fleet>,
+    /// The key that gateways know the feed by, as text.
+    pub feed_public_key: Arc<str>,
 }
 
 /// A caller who may look at one organisation, and what is there.
@@ -90,8 +98,14 @@ pub(crate) fn routes(api: Api) -> Router {
             get(invitations::list).post(invitations::create),
         )
         .merge(policy_routes())
+        .route("/orgs/{org}/gateways", get(fleet::list).post(enrolment::create))
+        .route(
+            "/orgs/{org}/gateways/{gateway}",
+            get(fleet::read).patch(enrolment::rename).delete(enrolment::remove),
+        )
         .route("/users/{user}/tokens", get(tokens::list).post(tokens::create))
         .route("/users/{user}/tokens/{token}", get(tokens::read).delete(tokens::delete))
+        .route("/users/{user}/tokens/{token}/release", post(tokens::release))
         .route("/current-user", get(current_user::read).patch(current_user::update))
         .merge(roles::routes("/orgs/{org}/apps/{object}/users", roles::Place::App))
         .merge(roles::routes(
@@ -166,7 +180,7 @@ impl Api {
         if subject.kind == SubjectKind::ServiceUser {
             let token = view.token(&subject, &caller.token).await?;
             let now = self.clock.unix_ms();
-            let valid = token.is_some_and(|token| token.expires_ms.is_none_or(|expires| now < expires));
+            let valid = token.is_some_and(|token| !token.held && token.expires_ms.is_none_or(|expires| now < expires));
             if !valid {
                 return Err(ApiError::Unauthenticated);
             }

@@ -37,6 +37,16 @@ pub(super) async fn check_bindable(
     admitted.then_some(()).ok_or(ApiError::UnknownRole)
 }
 
+/// What concerns every organisation is for administrators of the first one.
+pub(super) async fn check_administers_installation(view: &mut View, caller: &Subject) -> Result<(), ApiError> {
+    let first = view.first_org().await?;
+    if caller.role.as_deref() == Some(ADMINISTRATOR) && first.as_ref() == Some(&caller.org) {
+        Ok(())
+    } else {
+        Err(ApiError::AboveYourRole)
+    }
+}
+
 impl Writing {
     /// The last administrator of an organisation stays one.
     pub(super) async fn check_administrator_stays(&mut self, subject: &Subject) -> Result<(), ApiError> {

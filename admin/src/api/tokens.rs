@@ -1,7 +1,8 @@
 //! `/users/{user}/tokens`: the tokens of service users. A secret is shown once, by the answer that makes it.
 
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use feed::token::Kind;
 use feed::{SubjectKind, Thumbprint};
@@ -10,8 +11,9 @@ use http::header::CACHE_CONTROL;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{STATIC, TokenInfo, changed, removed};
+use super::answers::{STATIC, TokenInfo, changed};
 use super::fields::Expiry;
+use super::receipt::{WaitQuery, wait_of};
 use super::{Api, fields, rules};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
@@ -105,12 +107,14 @@ pub(super) async fn create(
     Ok(response)
 }
 
-/// `DELETE /users/{user}/tokens/{token}`
+/// `DELETE /users/{user}/tokens/{token}`; with `?wait=2s` the answer is a receipt.
 pub(super) async fn delete(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     PathParameters((user, token)): PathParameters<(String, String)>,
+    query: Result<Query<WaitQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let wait = wait_of(query)?;
     let mut writing = api.write_own(&caller).await?;
     let subject = writing.subject(&user).await?;
     rules::check_not_above(&writing.caller, &subject)?;
@@ -129,7 +133,35 @@ pub(super) async fn delete(
         after: None,
     };
     let revision = writing.change.commit(entry).await?;
-    Ok(removed(revision))
+    api.revoked(revision, wait).await
+}
+
+/// `POST /users/{user}/tokens/{token}/release`: a token that came back with a backup is believed again. Of one that is not held,
+/// nothing changes.
+pub(super) async fn release(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    PathParameters((user, token)): PathParameters<(String, String)>,
+) -> Result<Response, ApiError> {
+    let mut writing = api.write_own(&caller).await?;
+    let subject = writing.subject(&user).await?;
+    rules::check_not_above(&writing.caller, &subject)?;
+    let found = writing.change.view.token(&subject, &token).await?;
+    let mut found = found.ok_or(ApiError::NotFound)?;
+    if !found.held {
+        return Ok(Json(TokenInfo::from(found)).into_response());
+    }
+    writing.change.release_token(&subject, &token).await?;
+    found.held = false;
+    let entry = AuditEntry {
+        operation: "releaseUserToken",
+        org: subject.org.clone(),
+        target: target(&subject, &token),
+        before: Some(json!({"held": true})),
+        after: Some(json!({"held": false})),
+    };
+    let revision = writing.change.commit(entry).await?;
+    Ok(changed(revision, &TokenInfo::from(found)))
 }
 
 /// Most tokens of one service user, since lists of them come in one piece.

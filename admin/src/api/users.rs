@@ -8,7 +8,8 @@ use feed::{Scope, SubjectKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answers::{UserProfile, UserRole, changed, removed};
+use super::answers::{UserProfile, UserRole, changed};
+use super::receipt::{WaitQuery, wait_of};
 use super::{Api, fields, rules};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
@@ -135,12 +136,15 @@ pub(super) async fn update(
     Ok(changed(revision, &UserRole::of(after)))
 }
 
-/// `DELETE /orgs/{org}/users/{user}`: the subject goes, and with it its tokens and all its roles.
+/// `DELETE /orgs/{org}/users/{user}`: the subject goes, and with it its tokens and all its roles. With
+/// `?wait=2s` the answer is a receipt.
 pub(super) async fn delete(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     PathParameters((org, user)): PathParameters<(String, String)>,
+    query: Result<Query<WaitQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let wait = wait_of(query)?;
     let mut writing = api.write(&caller, &org).await?;
     let subject = writing.subject(&user).await?;
     rules::check_not_above(&writing.caller, &subject)?;
@@ -154,7 +158,7 @@ pub(super) async fn delete(
         after: None,
     };
     let revision = writing.change.commit(entry).await?;
-    Ok(removed(revision))
+    api.revoked(revision, wait).await
 }
 
 impl NewRole {

@@ -1,15 +1,27 @@
-//! One feed: a snapshot where one is needed, then each change when it is made, and a heartbeat each second.
+//! One feed: the opening, a snapshot where one is needed, then what the announcer puts into the ring.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use feed::{Clock, Frame};
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use feed::Frame;
+use feed::vouch::SnapshotDigest;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
+use super::announcer::Announcer;
+use super::ring::{Next, Told};
 use crate::store::snapshot::Cursor;
-use crate::store::{Store, StoreError};
+use crate::store::{StoreError, View};
+
+/// What a gateway asks with.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// How far it is, if it knows anything.
+    pub position: Option<Position>,
+    /// What the opening is to repeat.
+    pub nonce: String,
+}
 
 /// How far a gateway says it is.
 #[derive(Debug)]
@@ -21,8 +33,7 @@ pub(super) struct Position {
 /// Tells the store's state to one gateway.
 #[derive(Debug)]
 pub(super) struct Teller {
-    store: Arc<Store>,
-    clock: Clock,
+    announcer: Arc<Announcer>,
     chunks: mpsc::Sender<Bytes>,
 }
 
@@ -40,14 +51,14 @@ enum Ended {
 }
 
 impl Teller {
-    pub(super) fn new(store: Arc<Store>, clock: Clock, chunks: mpsc::Sender<Bytes>) -> Self {
-        Self { store, clock, chunks }
+    pub(super) fn new(announcer: Arc<Announcer>, chunks: mpsc::Sender<Bytes>) -> Self {
+        Self { announcer, chunks }
     }
 
     /// Tells until the gateway goes, reads nothing for [`STALL_MAX`], or the store fails; then the stream ends, and the
     /// gateway asks again.
-    pub(super) async fn run(self, position: Option<Position>) {
-        let Err(ended) = self.tell(position).await;
+    pub(super) async fn run(self, asked: Asked) {
+        let Err(ended) = self.tell(asked).await;
         match ended {
             Ended::Gone => tracing::debug!("a feed ended: the gateway has gone"),
             Ended::Stalled | Ended::Frame(_) | Ended::Store(_) => {
@@ -56,85 +67,109 @@ impl Teller {
         }
     }
 
-    async fn tell(&self, position: Option<Position>) -> Result<std::convert::Infallible, Ended> {
-        // Taken before the state is read, so that no change between the two is missed.
-        let mut newest = self.store.newest();
-        let mut told = match self.resumed(position).await? {
-            Some(revision) => revision,
-            None => self.tell_snapshot().await?,
-        };
-        let mut heartbeat = interval(HEARTBEAT);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn tell(&self, asked: Asked) -> Result<std::convert::Infallible, Ended> {
+        let ring = &self.announcer.ring;
+        let mut moved = ring.moved();
+        let (mut told, resumes) = self.open(asked).await?;
+        if !resumes {
+            self.tell_snapshot(&mut moved, &mut told).await?;
+        }
         loop {
-            if told < *newest.borrow_and_update() {
-                told = self.tell_changes(told).await?;
-            }
-            tokio::select! {
-                biased;
-                changed = newest.changed() => changed.map_err(|_closed| Ended::Gone)?,
-                // A replica that cannot look at the store must not say that nothing has changed.
-                _ = heartbeat.tick() => if self.store.is_current() {
-                    self.tell_heartbeat(told).await?;
-                },
+            moved.borrow_and_update();
+            match ring.next(&mut told) {
+                Next::Tell(lines) => self.send(lines).await?,
+                Next::Wait => moved.changed().await.map_err(|_closed| Ended::Gone)?,
+                Next::Behind => self.tell_logged(&mut told).await?,
             }
         }
     }
 
-    /// Returns the revision after which changes suffice, if the gateway's is one.
-    async fn resumed(&self, position: Option<Position>) -> Result<Option<u64>, Ended> {
-        let Some(position) = position.filter(|position| position.store == self.store.id()) else {
-            return Ok(None);
+    /// Tells the newest revision, at what time that was, and whether changes after the gateway's revision follow.
+    async fn open(&self, asked: Asked) -> Result<(Told, bool), Ended> {
+        let Announcer { store, clock, .. } = &*self.announcer;
+        let unix_ms = clock.unix_ms();
+        let mut view = store.view().await?;
+        let revision = view.revision().await?;
+        let position = asked.position.filter(|position| position.store == store.name());
+        let after = match position {
+            Some(Position { revision, .. }) if view.can_resume_after(revision).await? => Some(revision),
+            Some(_) | None => None,
         };
-        let mut view = self.store.view().await?;
-        let resumed = view.can_resume_after(position.revision).await?;
-        Ok(resumed.then_some(position.revision))
+        drop(view);
+        let opening = Frame::Opening {
+            store: store.name().to_owned(),
+            revision,
+            unix_ms,
+            resumes: after.is_some(),
+            nonce: asked.nonce,
+        };
+        self.send(self.announcer.signed(&opening)?).await?;
+        Ok((Told::opened(unix_ms, after.unwrap_or(revision)), after.is_some()))
     }
 
-    async fn tell_snapshot(&self) -> Result<u64, Ended> {
-        let mut view = self.store.long_view().await?;
+    async fn tell_snapshot(&self, moved: &mut watch::Receiver<()>, told: &mut Told) -> Result<(), Ended> {
+        let mut view = self.turn(moved, told).await?;
         let revision = view.revision().await?;
-        let store = self.store.id().to_owned();
-        self.send_frame(&Frame::SnapshotBegin { store, revision }).await?;
+        let store = self.announcer.store.name().to_owned();
+        let mut digest = SnapshotDigest::begin();
+        let begin = serde_json::to_string(&Frame::SnapshotBegin { store, revision })?;
+        self.send_unsigned(format!("{begin}\n"), &mut digest).await?;
         let mut cursor = Cursor::start();
         let mut records = 0;
         while let Some(chunk) = view.snapshot_lines(&mut cursor).await? {
             records += chunk.records;
-            self.send(chunk.lines).await?;
+            self.send_unsigned(chunk.lines, &mut digest).await?;
         }
-        self.send_frame(&Frame::SnapshotEnd { revision, records }).await?;
-        Ok(revision)
+        let end = Frame::SnapshotEnd {
+            revision,
+            records,
+            digest: digest.finish(),
+        };
+        self.send(self.announcer.signed(&end)?).await?;
+        told.revision = revision;
+        Ok(())
     }
 
-    async fn tell_changes(&self, mut told: u64) -> Result<u64, Ended> {
-        while let Some(changes) = self.store.changes_after(told).await? {
-            told = changes.last;
-            self.send(changes.lines).await?;
+    /// Waits for the turn to read a snapshot. The gateway hears meanwhile that it has not been forgotten.
+    async fn turn(&self, moved: &mut watch::Receiver<()>, told: &mut Told) -> Result<View, Ended> {
+        let mut turn = std::pin::pin!(self.announcer.store.long_view());
+        loop {
+            tokio::select! {
+                biased;
+                view = turn.as_mut() => return Ok(view?),
+                changed = moved.changed() => changed.map_err(|_closed| Ended::Gone)?,
+            }
+            if let Some(heartbeat) = self.announcer.ring.heartbeat(told) {
+                self.send(heartbeat).await?;
+            }
         }
-        Ok(told)
     }
 
-    async fn tell_heartbeat(&self, revision: u64) -> Result<(), Ended> {
-        let unix_ms = self.clock.unix_ms();
-        self.send_frame(&Frame::Heartbeat { revision, unix_ms }).await
+    /// Tells what the ring no longer holds.
+    async fn tell_logged(&self, told: &mut Told) -> Result<(), Ended> {
+        let Some(changes) = self.announcer.store.changes_after(told.revision).await? else {
+            // The ring was ahead of what is read here: a moment later it is the same.
+            tokio::task::yield_now().await;
+            return Ok(());
+        };
+        let lines: Vec<Bytes> = self.announcer.signed_changes(&changes).collect();
+        told.revision = changes.last;
+        self.send(lines.concat().into()).await
     }
 
-    async fn send_frame(&self, frame: &Frame) -> Result<(), Ended> {
-        let mut line = serde_json::to_string(frame)?;
-        line.push('\n');
-        self.send(line).await
+    async fn send_unsigned(&self, lines: String, digest: &mut SnapshotDigest) -> Result<(), Ended> {
+        digest.take(lines.as_bytes());
+        self.send(lines.into()).await
     }
 
-    async fn send(&self, lines: String) -> Result<(), Ended> {
-        match timeout(STALL_MAX, self.chunks.send(lines.into())).await {
+    async fn send(&self, lines: Bytes) -> Result<(), Ended> {
+        match timeout(STALL_MAX, self.chunks.send(lines)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(Ended::Gone),
             Err(_elapsed) => Err(Ended::Stalled),
         }
     }
 }
-
-/// How often a gateway hears that nothing has changed (the feed's contract).
-const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long a gateway may read nothing. A snapshot keeps the database's log from being shortened meanwhile.
 const STALL_MAX: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use super::following::Teller;
 use super::health::Health;
 use super::postgres;
 use super::sql::sql;
-use super::{Actor, AuditEntry, Store, StoreError, View, signed, unsigned};
+use super::{Actor, AuditEntry, Pools, Store, StoreError, View, signed, unsigned};
 
 /// A change in the making: nothing of it exists until [`Change::commit`] returns; dropped, it never was.
 #[derive(Debug)]
@@ -40,6 +40,15 @@ struct Home {
     newest: Arc<watch::Sender<u64>>,
     others: Option<Teller>,
     health: Health,
+}
+
+/// What the first change of another life of a store is made of.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) revision: u64,
+    pub(super) now_ms: i64,
+    pub(super) actor: Actor,
+    pub(super) attempt: String,
 }
 
 /// Some entries of the change log, as lines of the feed.
@@ -113,6 +122,15 @@ impl View {
         unsigned(revision)
     }
 
+    /// Returns when a revision was made, in milliseconds since the Unix epoch.
+    pub(crate) async fn made_ms(&mut self, revision: u64) -> Result<Option<i64>, StoreError> {
+        let row: Option<(i64,)> = sql("SELECT at_ms FROM audit_entries WHERE revision = $1")
+            .bind(signed(revision)?)
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.map(|(at_ms,)| at_ms))
+    }
+
     /// Returns whether the change log holds every change after a revision.
     pub(crate) async fn can_resume_after(&mut self, revision: u64) -> Result<bool, StoreError> {
         let newest = self.revision().await?;
@@ -131,6 +149,25 @@ impl Change {
     /// Returns whether nothing was ever changed before.
     pub(crate) fn is_first(&self) -> bool {
         self.revision == 1
+    }
+
+    /// Returns the first change of another life of a store, in a transaction that holds the rest of it.
+    pub(super) fn restoring(view: View, pools: &Pools, life: Life) -> Self {
+        Self {
+            view,
+            revision: life.revision,
+            now_ms: life.now_ms,
+            actor: life.actor,
+            touched: BTreeSet::new(),
+            records: Vec::new(),
+            attempt: life.attempt,
+            home: Home {
+                writer: pools.writer.clone(),
+                newest: Arc::new(watch::Sender::new(0)),
+                others: None,
+                health: Health::default(),
+            },
+        }
     }
 
     /// Returns the time of this change.

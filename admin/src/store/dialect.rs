@@ -54,7 +54,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the lines of tokens behind number `$1`, `$2` of them at most: `lines, count, last number`.
+    /// Returns the lines of tokens that are not held, behind number `$1`, `$2` of them at most: `lines, count, last number`.
     pub(super) fn token_lines(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -63,7 +63,7 @@ impl Dialect {
                            || '","id":' || json_quote(id) || ',"subject":' || json_quote(subject)
                            || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms)
                            || iif(certificate IS NULL, '', ',"x5t#S256":"' || certificate || '"') || '}}' AS line
-                       FROM tokens WHERE number > $1 ORDER BY number LIMIT $2) AS part"#
+                       FROM tokens WHERE number > $1 AND NOT held ORDER BY number LIMIT $2) AS part"#
             }
             Self::Postgres => {
                 r#"SELECT string_agg(line, chr(10) ORDER BY number), count(*), max(number) FROM (
@@ -71,7 +71,7 @@ impl Dialect {
                            || '","id":' || to_json(id)::text || ',"subject":' || to_json(subject)
                            || coalesce(',"expires_ms":' || expires_ms, '')
                            || coalesce(',"x5t#S256":"' || certificate || '"', '') || '}}' AS line
-                       FROM tokens WHERE number > $1 ORDER BY number LIMIT $2) AS part"#
+                       FROM tokens WHERE number > $1 AND NOT held ORDER BY number LIMIT $2) AS part"#
             }
         }
     }

@@ -8,15 +8,17 @@
 //! # Layout
 //! - [`open`]: from a place to a store that is in use.
 //! - [`sqlite`], [`postgres`]: opening, migrating and refusing a database of each kind; [`schema`]: its versions.
-//! - [`sql`], [`connections`], [`dialect`]: statements, run by either; what the two understand differently.
+//! - [`mod@sql`], [`connections`], [`dialect`]: statements, run by either; what the two understand differently.
 //! - [`following`]: the changes of other processes; [`health`]: numbers for people.
 //! - [`changes`]: the transaction of a change, and the change log.
 //! - [`audit`]: who changed what.
 //! - [`subjects`], [`bindings`], [`tokens`], [`effects`]: the tables.
+//! - [`gateways`]: which gateways there are.
 //! - [`policies`], [`guards`], [`shadows`]: the tables of policies.
 //! - [`history`]: what a subject and the policies were at an older revision.
 //! - [`decisions`]: the decisions of gateways, which no revision tells of.
 //! - [`snapshot`]: the state as lines of the feed.
+//! - [`transfer`], [`tables`]: the whole of it as lines of a file; [`moving`], [`restore`]: filling another store with them.
 
 use std::sync::Arc;
 
@@ -33,19 +35,24 @@ pub(crate) mod decisions;
 mod dialect;
 pub(crate) mod effects;
 mod following;
+pub(crate) mod gateways;
 pub(crate) mod guards;
 mod health;
 pub(crate) mod history;
+pub(crate) mod moving;
 pub(crate) mod open;
 pub(crate) mod policies;
 mod postgres;
+mod restore;
 mod schema;
 pub(crate) mod shadows;
 pub(crate) mod snapshot;
 mod sql;
 mod sqlite;
 pub(crate) mod subjects;
+mod tables;
 pub(crate) mod tokens;
+pub(crate) mod transfer;
 
 pub(crate) use audit::{Actor, AuditEntry};
 pub(crate) use changes::Change;
@@ -64,7 +71,8 @@ use sql::sql;
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct Store {
-    id: String,
+    /// As the feed tells it: a [`feed::StoreName`].
+    name: String,
     incarnation: u64,
     clock: Clock,
     random: Random,
@@ -136,9 +144,9 @@ pub struct Counts {
 }
 
 impl Store {
-    /// Returns the store's identity: revisions of two stores cannot be compared.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
+    /// Returns the store's name: revisions of two stores cannot be compared, nor those of two lives of one.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the newest revision, and a way to wait for the next.
@@ -213,15 +221,21 @@ impl Store {
         if let Some(following) = &self.following {
             following.end().await;
         }
-        if let Some(pool) = &self.pools.following {
+        self.pools.close().await;
+    }
+}
+
+impl Pools {
+    async fn close(&self) {
+        if let Some(pool) = &self.following {
             pool.close().await;
         }
-        self.pools.snapshots.close().await;
-        self.pools.readers.close().await;
-        if let Pool::Sqlite(writer) = &self.pools.writer {
+        self.snapshots.close().await;
+        self.readers.close().await;
+        if let Pool::Sqlite(writer) = &self.writer {
             sqlite::write_back(writer).await;
         }
-        self.pools.writer.close().await;
+        self.writer.close().await;
     }
 }
 

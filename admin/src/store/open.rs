@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use feed::Clock;
+use feed::{Clock, StoreName};
 use tokio::sync::watch;
 
 use super::decisions::Decisions;
@@ -13,6 +13,7 @@ use super::following::Following;
 use super::health::Health;
 use super::sql::sql;
 use super::{Pools, PostgresPlace, Store, StoreError, View, postgres, sqlite, unsigned};
+use crate::data_dir::DataDirectory;
 use crate::{OpenError, Random};
 
 /// Where a store is.
@@ -30,6 +31,22 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Returns the place of the store of a data directory, unless it is in a database.
+    pub(crate) fn of(postgres: Option<&PostgresPlace>, directory: &DataDirectory) -> Result<Self, OpenError> {
+        Ok(match postgres {
+            Some(place) => Self::Postgres(place.clone()),
+            None => Self::Files {
+                store: directory.store_file()?,
+                decisions: directory.decisions_file()?,
+            },
+        })
+    }
+
+    /// Wraps what makes it useless.
+    pub(super) fn failure(&self, error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
+        failure(&self.name(), error)
+    }
+
     /// Returns how people call it.
     pub(crate) fn name(&self) -> PathBuf {
         match self {
@@ -86,7 +103,7 @@ impl Store {
         let following = pools.following.as_ref();
         let following = following.map(|pool| Following::start(pool, incarnation, &newest, &health));
         Ok(Self {
-            id,
+            name: StoreName { id, incarnation }.to_string(),
             incarnation,
             clock: clock.clone(),
             random: random.clone(),

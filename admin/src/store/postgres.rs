@@ -61,7 +61,7 @@ impl PostgresPlace {
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').ok_or(InvalidUrl::Form)?;
             match name {
-                "sslmode" => ssl_mode = Some(value),
+                "sslmode" => ssl_mode = Some(checked_mode(value)?),
                 "sslrootcert" | "sslcert" | "sslkey" | "host" | "port" => {}
                 "password" => return Err(InvalidUrl::Password),
                 other => return Err(InvalidUrl::Parameter(other.to_owned())),
@@ -75,14 +75,10 @@ impl PostgresPlace {
         };
         let url = format!("postgres://{authority}{host}/{database}?{query}");
         let options = PgConnectOptions::from_str(&url).map_err(|_malformed| InvalidUrl::Form)?;
-        let ssl_mode = match ssl_mode {
-            None if options.get_socket().is_some() => PgSslMode::Disable,
-            None | Some("verify-full") => PgSslMode::VerifyFull,
-            Some("verify-ca") => PgSslMode::VerifyCa,
-            Some("require") => PgSslMode::Require,
-            Some("disable") => PgSslMode::Disable,
-            Some(_) => return Err(InvalidUrl::SslMode),
-        };
+        let ssl_mode = ssl_mode.unwrap_or(match options.get_socket() {
+            Some(_) => PgSslMode::Disable,
+            None => PgSslMode::VerifyFull,
+        });
         let database = options.get_database().ok_or(InvalidUrl::NoDatabase)?;
         let host = options
             .get_socket()
@@ -151,6 +147,17 @@ impl PostgresPlace {
             path: self.name.clone().into(),
             source: Box::new(error),
         }
+    }
+}
+
+/// Returns a mode that does not give way to none.
+fn checked_mode(name: &str) -> Result<PgSslMode, InvalidUrl> {
+    match name {
+        "verify-full" => Ok(PgSslMode::VerifyFull),
+        "verify-ca" => Ok(PgSslMode::VerifyCa),
+        "require" => Ok(PgSslMode::Require),
+        "disable" => Ok(PgSslMode::Disable),
+        _ => Err(InvalidUrl::SslMode),
     }
 }
 
@@ -300,3 +307,55 @@ const VIOLATION: &str = "23";
 const NO_CONNECTION: &str = "08";
 const NO_RESOURCES: &str = "53";
 const OPERATOR: &str = "57";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_named_without_its_user_and_shows_no_password() {
+        let place = PostgresPlace::parse("postgres://me@db.example.com:5433/postern", Some("secret")).expect("a place");
+        assert_eq!(place.name(), "postgres://db.example.com/postern");
+        assert_eq!(
+            format!("{place:?}"),
+            "PostgresPlace(\"postgres://db.example.com/postern\")"
+        );
+    }
+
+    #[test]
+    fn tls_is_checked_unless_it_is_said_otherwise_or_the_socket_is_local() {
+        let mode = |url: &str| {
+            let place = PostgresPlace::parse(url, None).expect("a place");
+            format!("{:?}", place.options.get_ssl_mode())
+        };
+        assert_eq!(mode("postgres://me@db/postern"), "VerifyFull");
+        assert_eq!(mode("postgres://me@db/postern?sslmode=disable"), "Disable");
+        assert_eq!(mode("postgres://me@db/postern?sslmode=verify-ca"), "VerifyCa");
+        assert_eq!(mode("postgres://me@/postern?host=/run/postgresql"), "Disable");
+        for giving_way in ["allow", "prefer", "", "require "] {
+            let url = format!("postgres://me@db/postern?sslmode={giving_way}");
+            assert_eq!(
+                PostgresPlace::parse(&url, None).err(),
+                Some(InvalidUrl::SslMode),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        let refused = |url: &str| PostgresPlace::parse(url, None).err();
+        assert_eq!(refused("mysql://me@db/postern"), Some(InvalidUrl::Form));
+        assert_eq!(refused("postgres://me@db"), Some(InvalidUrl::NoDatabase));
+        assert_eq!(refused("postgres://me@db/"), Some(InvalidUrl::NoDatabase));
+        assert_eq!(refused("postgres://me:secret@db/postern"), Some(InvalidUrl::Password));
+        assert_eq!(
+            refused("postgres://me@db/postern?password=secret"),
+            Some(InvalidUrl::Password)
+        );
+        assert_eq!(
+            refused("postgres://me@db/postern?connect_timeout=1"),
+            Some(InvalidUrl::Parameter("connect_timeout".to_owned()))
+        );
+    }
+}

@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 /// A version: its name, and its statements for SQLite and for PostgreSQL.
 type Version = (&'static str, &'static str, &'static str);
 
-const VERSIONS: [Version; 4] = [
+const VERSIONS: [Version; 5] = [
     (
         "initial",
         include_str!("../../migrations/0001_initial.sql"),
@@ -28,6 +28,11 @@ const VERSIONS: [Version; 4] = [
         "incarnations",
         include_str!("../../migrations/0004_incarnations.sql"),
         include_str!("../../migrations/postgres/0004_incarnations.sql"),
+    ),
+    (
+        "gateways",
+        include_str!("../../migrations/0005_gateways.sql"),
+        include_str!("../../migrations/postgres/0005_gateways.sql"),
     ),
 ];
 

@@ -50,6 +50,31 @@ async fn connect(path: &Path, health: &Health) -> Result<Pools, sqlx::Error> {
     })
 }
 
+/// Opens a database for reading, as its file is. It must have this binary's schema.
+///
+/// # Errors
+/// [`OpenError::Corrupt`], [`OpenError::NewerSchema`], [`OpenError::OlderSchema`], [`OpenError::Database`].
+pub(super) async fn look(path: &Path) -> Result<Pool, OpenError> {
+    let file = std::fs::metadata(path).map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    inspect(path, file.len()).await?;
+    let readers = pool(READERS, WAIT_MAX, &Health::default()).connect_lazy_with(options(path).read_only(true));
+    let version: Result<(i64,), _> = sqlx::query_as("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&readers)
+        .await;
+    let (found,) = version.map_err(|error| refusal(path, error))?;
+    if found < schema::newest() {
+        return Err(OpenError::OlderSchema {
+            store: path.display().to_string(),
+            found,
+            needed: schema::newest(),
+        });
+    }
+    Ok(Pool::Sqlite(readers))
+}
+
 /// Opens the database of decisions, of a file that exists; an empty one is new. Returns the writer and the readers.
 pub(super) async fn open_decisions(path: &Path) -> Result<(Pool, Pool), sqlx::Error> {
     let options = SqliteConnectOptions::new()

@@ -17,6 +17,8 @@ pub(crate) struct Token {
     pub created_by: String,
     /// The client certificate that it is bound to.
     pub certificate: Option<String>,
+    /// Whether it came back with a backup and nobody has vouched for it yet: it is not believed.
+    pub held: bool,
 }
 
 /// A token to be.
@@ -35,7 +37,7 @@ impl View {
     /// Returns a token of a subject.
     pub(crate) async fn token(&mut self, subject: &Subject, id: &str) -> Result<Option<Token>, StoreError> {
         let token = sql(
-            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate, held
              FROM tokens WHERE subject = $1 AND id = $2 AND org = $3",
         )
         .bind(&subject.id)
@@ -49,7 +51,7 @@ impl View {
     /// Returns the tokens of a subject, ordered by id.
     pub(crate) async fn tokens(&mut self, subject: &Subject) -> Result<Vec<Token>, StoreError> {
         let tokens = sql(
-            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate
+            "SELECT id, description, expires_at, expires_ms, created_ms, created_by, certificate, held
              FROM tokens WHERE subject = $1 AND org = $2 ORDER BY id",
         )
         .bind(&subject.id)
@@ -103,6 +105,28 @@ impl Change {
         Ok(())
     }
 
+    /// Lets a held token go: gateways are told of it.
+    pub(crate) async fn release_token(&mut self, subject: &Subject, id: &str) -> Result<(), StoreError> {
+        let row: (Vec<u8>, Option<i64>, Option<String>) = sql("UPDATE tokens SET held = $1
+             WHERE subject = $2 AND id = $3 RETURNING digest, expires_ms, certificate")
+        .bind(false)
+        .bind(&subject.id)
+        .bind(id)
+        .fetch_one(self.view.connection())
+        .await?;
+        let (digest, expires_ms, certificate) = row;
+        let certificate = certificate.map(|text| text.parse()).transpose();
+        self.records.push(Record::Token(feed::Token {
+            digest: read_digest(digest)?,
+            id: id.to_owned(),
+            subject: subject.id.clone(),
+            expires_ms,
+            certificate: certificate
+                .map_err(|_malformed| StoreError::Damaged("a certificate's thumbprint".to_owned()))?,
+        }));
+        Ok(())
+    }
+
     /// Removes a token of a subject. Its id is free again.
     pub(crate) async fn delete_token(&mut self, subject: &Subject, id: &str) -> Result<(), StoreError> {
         let (digest,): (Vec<u8>,) = sql("DELETE FROM tokens WHERE subject = $1 AND id = $2 RETURNING digest")
@@ -128,10 +152,12 @@ impl Change {
 }
 
 fn removal(digest: Vec<u8>) -> Result<Record, StoreError> {
-    let bytes = digest
-        .try_into()
-        .map_err(|_other| StoreError::Damaged("a digest of another length".to_owned()))?;
-    Ok(Record::TokenRemoved {
-        digest: Digest::from_bytes(bytes),
-    })
+    let digest = read_digest(digest)?;
+    Ok(Record::TokenRemoved { digest })
+}
+
+fn read_digest(octets: Vec<u8>) -> Result<Digest, StoreError> {
+    let octets = octets.try_into();
+    let octets = octets.map_err(|_other| StoreError::Damaged("a digest of another length".to_owned()))?;
+    Ok(Digest::from_bytes(octets))
 }

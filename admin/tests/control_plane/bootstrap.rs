@@ -46,17 +46,14 @@ async fn later_starts_find_everything_as_it_was() {
     let robot = plane.service_user("member").await;
     let (revision, store, credential) = (
         plane.admin.revision(),
-        plane.admin.store_id().to_owned(),
+        plane.admin.store_name(),
         plane.credential.clone(),
     );
     let directory = plane.stop().await;
     std::fs::remove_file(directory.path().join(BOOTSTRAP_TOKEN_FILE)).expect("the operator has taken it");
     let plane = Plane::start_in(directory).await.expect("it opens");
     assert!(!plane.admin.bootstrapped());
-    assert_eq!(
-        (plane.admin.revision(), plane.admin.store_id()),
-        (revision, store.as_str())
-    );
+    assert_eq!((plane.admin.revision(), plane.admin.store_name()), (revision, store));
     assert_eq!(plane.credential, credential);
     assert!(!plane.file(BOOTSTRAP_TOKEN_FILE).exists());
     plane.ask(&robot, "GET", "/current-user").await.assert_ok();

@@ -1,5 +1,6 @@
 //! A PostgreSQL server of our own: in a temporary directory, on a socket there and nowhere else, gone with its owner.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,11 +10,18 @@ use std::time::{Duration, Instant};
 pub(crate) struct Cluster {
     directory: tempfile::TempDir,
     server: Option<Child>,
+    /// Where it listens besides its socket: a process in whose network namespace, and an address there.
+    place: Option<(u32, String)>,
 }
 
 impl Cluster {
     /// Makes a server and starts it.
     pub(crate) fn start() -> Self {
+        Self::start_at(None)
+    }
+
+    /// Makes a server and starts it so that it listens in a process's network namespace too, on an address there.
+    pub(crate) fn start_at(place: Option<(u32, &str)>) -> Self {
         // A database is hundreds of files: on some disks it takes minutes to delete those of a hundred databases.
         let directory = match roomy(MEMORY) {
             true => tempfile::tempdir_in(MEMORY),
@@ -23,6 +31,7 @@ impl Cluster {
         let mut cluster = Self {
             directory,
             server: None,
+            place: place.map(|(process, address)| (process, address.to_owned())),
         };
         if is_root() {
             // The server refuses to run as root.
@@ -37,6 +46,10 @@ impl Cluster {
             .output()
             .expect("initdb");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let access = std::fs::OpenOptions::new()
+            .append(true)
+            .open(cluster.data().join("pg_hba.conf"));
+        writeln!(access.expect("it was made"), "host all all samenet trust").expect("it is written");
         cluster.launch();
         cluster
     }
@@ -45,8 +58,9 @@ impl Cluster {
     pub(crate) fn launch(&mut self) {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.socket());
+        let address = self.place.as_ref().map_or("", |(_, address)| address);
         for setting in [
-            "listen_addresses=",
+            &format!("listen_addresses={address}"),
             "max_connections=400",
             // What outlives a crash of the machine is the server's own matter.
             "fsync=off",
@@ -94,6 +108,12 @@ impl Cluster {
         String::from_utf8_lossy(&ran.stdout).trim().to_owned()
     }
 
+    /// Makes a database, without tables, and returns its `store_url`.
+    pub(crate) fn database(&self, name: &str) -> String {
+        Self::sql(&self.socket(), "postgres", &format!("CREATE DATABASE {name}"));
+        Self::url(&self.socket(), name)
+    }
+
     fn answers(&self) -> bool {
         let ran = psql(&self.socket(), "postgres").args(["-c", "SELECT 1"]).output();
         ran.expect("psql").status.success()
@@ -111,7 +131,14 @@ impl Cluster {
     fn command(&self, program: &str) -> Command {
         let program = programs().join(program);
         let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
+            let mut command = match &self.place {
+                Some((process, _)) => {
+                    let mut command = Command::new("nsenter");
+                    command.arg(format!("--net=/proc/{process}/ns/net")).arg("setpriv");
+                    command
+                }
+                None => Command::new("setpriv"),
+            };
             command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
             command.arg(program);
             command

@@ -3,6 +3,7 @@
 use feed::{Frame, Record, SubjectKind};
 use serde_json::json;
 
+use crate::gateway::NONCE;
 use crate::harness::{ORG, Plane, app};
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn a_gateway_that_knows_nothing_gets_a_snapshot_and_then_each_change() {
 async fn a_gateway_goes_on_from_a_revision_that_the_store_remembers() {
     let plane = Plane::start().await;
     let robot = plane.service_user("member").await.subject;
-    let store = plane.admin.store_id().to_owned();
+    let store = plane.admin.store_name();
     let newest = plane.admin.revision();
     let mut feed = plane.feed(&format!("?after=1&store={store}")).await;
     for expected in 2..=newest {
@@ -76,10 +77,21 @@ async fn a_gateway_goes_on_from_a_revision_that_the_store_remembers() {
         assert_eq!(revision, expected);
     }
     let mut feed = plane.feed(&format!("?after={newest}&store={store}")).await;
-    let first = feed.next().await.expect("a frame");
+    let opening = feed.next().await.expect("a frame");
     let unix_ms = plane.clock.unix_ms();
+    let nonce = NONCE.to_owned();
     assert_eq!(
-        first,
+        opening,
+        Frame::Opening {
+            store,
+            revision: newest,
+            unix_ms,
+            resumes: true,
+            nonce
+        }
+    );
+    assert_eq!(
+        feed.next().await.expect("a frame"),
         Frame::Heartbeat {
             revision: newest,
             unix_ms
@@ -98,7 +110,7 @@ async fn a_gateway_goes_on_from_a_revision_that_the_store_remembers() {
 async fn a_gateway_whose_revision_means_nothing_here_gets_a_snapshot() {
     let plane = Plane::start().await;
     plane.service_user("member").await;
-    let store = plane.admin.store_id().to_owned();
+    let store = plane.admin.store_name();
     let newer = plane.admin.revision() + 1;
     let queries = [
         "?after=1".to_owned(),
@@ -109,7 +121,7 @@ async fn a_gateway_whose_revision_means_nothing_here_gets_a_snapshot() {
     ];
     for query in queries {
         let mut feed = plane.feed(&query).await;
-        let begin = feed.next().await.expect("a frame");
+        let begin = feed.news().await;
         let revision = newer - 1;
         assert_eq!(
             begin,
@@ -125,14 +137,19 @@ async fn a_gateway_whose_revision_means_nothing_here_gets_a_snapshot() {
         .await
         .expect("they are pruned");
     let mut feed = plane.feed(&format!("?after=2&store={store}")).await;
-    assert!(matches!(feed.next().await, Some(Frame::Change { revision: 3, .. })));
+    assert!(matches!(feed.news().await, Frame::Change { revision: 3, .. }));
     let mut feed = plane.feed(&format!("?after=1&store={store}")).await;
     assert!(
-        matches!(feed.next().await, Some(Frame::SnapshotBegin { .. })),
+        matches!(feed.news().await, Frame::SnapshotBegin { .. }),
         "revision 2 is forgotten"
     );
     let malformed = plane.request("GET", "/feed?after=x", String::new(), &[]).await;
     malformed.assert_refused(400, "invalid-field");
+    for nonce in ["a.b".to_owned(), "x".repeat(65)] {
+        let path = format!("/feed?nonce={nonce}");
+        let malformed = plane.request("GET", &path, String::new(), &[]).await;
+        malformed.assert_refused(400, "invalid-field");
+    }
 }
 
 #[tokio::test]

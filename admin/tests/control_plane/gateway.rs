@@ -4,7 +4,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use feed::{Frame, Identity, VerificationKey};
+use feed::vouch::Witness;
+use feed::{FeedKeys, Frame, Identity, VerificationKey};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -19,7 +20,11 @@ pub(crate) struct Signer {
 pub(crate) struct Feed {
     body: Incoming,
     unread: Vec<u8>,
+    witness: Witness<'static>,
 }
+
+/// What every feed of these tests repeats in its opening.
+pub(crate) const NONCE: &str = "nonce-of-the-tests";
 
 impl Signer {
     pub(crate) fn new(key_id: &str) -> Self {
@@ -49,17 +54,23 @@ impl Signer {
 }
 
 impl Feed {
-    pub(crate) fn new(body: Incoming) -> Self {
-        let unread = Vec::new();
-        Self { body, unread }
+    /// Begins to read what is vouched for by these keys.
+    pub(crate) fn new(body: Incoming, keys: FeedKeys) -> Self {
+        // Once for each feed of a test.
+        let keys = Box::leak(Box::new(keys));
+        Self {
+            body,
+            unread: Vec::new(),
+            witness: Witness::new(keys, NONCE.to_owned()),
+        }
     }
 
-    /// Returns the next frame; `None` when the stream has ended.
+    /// Returns the next frame, which is vouched for; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(end) = self.unread.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return Some(serde_json::from_slice(&line).expect("a frame"));
+                return Some(self.witness.take(&line[..end]).expect("a frame that is vouched for"));
             }
             let frame = self.body.frame().await?.expect("a chunk");
             self.unread.extend(frame.into_data().expect("data"));
@@ -70,7 +81,7 @@ impl Feed {
     pub(crate) async fn news(&mut self) -> Frame {
         for _ in 0..10 {
             let frame = self.next().await.expect("the stream goes on");
-            if !matches!(frame, Frame::Heartbeat { .. }) {
+            if !matches!(frame, Frame::Heartbeat { .. } | Frame::Opening { .. }) {
                 return frame;
             }
         }
@@ -87,11 +98,16 @@ impl Feed {
         loop {
             match self.news().await {
                 Frame::Record { record } => all.push(record),
-                Frame::SnapshotEnd { revision: end, records } => {
+                Frame::SnapshotEnd {
+                    revision: end, records, ..
+                } => {
                     assert_eq!((end, records), (revision, all.len() as u64));
                     return (revision, all);
                 }
-                other @ (Frame::SnapshotBegin { .. } | Frame::Change { .. } | Frame::Heartbeat { .. }) => {
+                other @ (Frame::Opening { .. }
+                | Frame::SnapshotBegin { .. }
+                | Frame::Change { .. }
+                | Frame::Heartbeat { .. }) => {
                     panic!("{other:?} in a snapshot")
                 }
             }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use admin::{Admin, OpenError, PostgresPlace, Random, Settings};
+use admin::{Admin, OpenError, PostgresPlace, Random, Settings, StorePlace};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalogue::Catalogue;
-use feed::{Acknowledgement, Clock, Identity, Scope, SubjectKind};
+use feed::{Acknowledgement, Clock, FeedKeys, GatewayInfo, Identity, Scope, SubjectKind};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -20,7 +20,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 
 use crate::cluster::Cluster;
 
-use crate::gateway::{Feed, Signer};
+use crate::gateway::{Feed, NONCE, Signer};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
@@ -60,6 +60,7 @@ pub(crate) fn settings(data: &Path, clock: &Clock) -> Settings {
         data: data.to_owned(),
         postgres: postgres(data),
         org: Some(ORG.to_owned()),
+        feed_key_file: None,
         clock: clock.clone(),
         random: Random::system(),
         catalogue: Arc::new(Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is valid")),
@@ -106,10 +107,19 @@ impl Plane {
             server,
         };
         plane.root.subject = plane
-            .text("SELECT id FROM subjects WHERE name = 'bootstrap-administrator'")
+            .text("SELECT actor_subject FROM audit_entries WHERE revision = 1")
             .await;
         plane.acknowledge(&plane.signer).await;
         Ok(plane)
+    }
+
+    /// Starts in a directory that holds a restored store, as the administrator that restoring made.
+    pub(crate) async fn start_restored(directory: tempfile::TempDir) -> Self {
+        let mut plane = Self::start_in(directory).await.expect("it opens");
+        plane.root.subject = plane
+            .text("SELECT actor_subject FROM audit_entries WHERE operation = 'restore'")
+            .await;
+        plane
     }
 
     /// Ends the server and the control plane and gives back the directory.
@@ -180,26 +190,54 @@ impl Plane {
     }
 
     pub(crate) async fn feed(&self, query: &str) -> Feed {
-        let credential = format!("Bearer {}", self.credential);
+        self.feed_of(&self.credential, query).await
+    }
+
+    /// Follows the feed with a credential.
+    pub(crate) async fn feed_of(&self, credential: &str, query: &str) -> Feed {
+        let credential = format!("Bearer {credential}");
         let fields = [("authorization", credential.as_str())];
-        let response = self.open("GET", &format!("/feed{query}"), String::new(), &fields).await;
+        let separator = if query.is_empty() { '?' } else { '&' };
+        let path = format!("/feed{query}{separator}nonce={NONCE}");
+        let response = self.open("GET", &path, String::new(), &fields).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
-        Feed::new(response.into_body())
+        let keys = std::fs::read_to_string(self.file(admin::FEED_PUBLIC_KEY_FILE)).expect("it is there");
+        Feed::new(response.into_body(), FeedKeys::parse(&keys).expect("a key"))
     }
 
     /// Reports a key as a gateway does.
     pub(crate) async fn acknowledge(&self, signer: &Signer) {
+        let name = format!("gateway-of-{}", signer.key_id);
+        // So that nothing waits for it.
+        let answer = self.acknowledge_as(&self.credential, signer, (&name, u64::MAX)).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+
+    /// Reports a key with a credential, under a name and at a revision.
+    pub(crate) async fn acknowledge_as(
+        &self,
+        credential: &str,
+        signer: &Signer,
+        (name, revision): (&str, u64),
+    ) -> Answer {
         let report = Acknowledgement {
-            gateway: format!("gateway-of-{}", signer.key_id),
-            // So that nothing waits for it.
-            revision: u64::MAX,
+            gateway: name.to_owned(),
+            store: Some(self.admin.store_name()),
+            revision,
             keys: vec![signer.verification_key()],
             lacking: Vec::new(),
+            info: GatewayInfo {
+                version: "1.2.3".to_owned(),
+                address: "192.0.2.1:8080".to_owned(),
+                policies: 0,
+                refuses_after_ms: 900_000,
+            },
         };
         let body = serde_json::to_string(&report).expect("it serializes");
-        let answer = self.request("POST", "/feed/ack", body, &[]).await;
-        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        let authorization = format!("Bearer {credential}");
+        self.raw("POST", "/feed/ack", body, &[("authorization", &authorization)])
+            .await
     }
 
     /// The claims that a gateway makes for a caller; roles play no part here, so there are none.
@@ -471,6 +509,14 @@ fn postgres_url(directory: &Path) -> Option<String> {
         }
     };
     Some(Cluster::url(&socket, &name))
+}
+
+/// Returns the place of the store of a directory.
+pub(crate) fn place(directory: &Path) -> StorePlace {
+    StorePlace {
+        data: directory.to_owned(),
+        postgres: postgres(directory),
+    }
 }
 
 fn postgres(directory: &Path) -> Option<PostgresPlace> {

@@ -14,8 +14,7 @@ async fn everything_else_in_this_suite_holds_on_postgresql_too() {
     }
     let cluster = Cluster::start();
     let socket = cluster.socket();
-    Cluster::sql(&socket, "postgres", &format!("CREATE DATABASE {TEMPLATE}"));
-    let place = PostgresPlace::parse(&Cluster::url(&socket, TEMPLATE), None).expect("a place");
+    let place = PostgresPlace::parse(&cluster.database(TEMPLATE), None).expect("a place");
     assert_eq!(place.migrate().await.expect("it is migrated").0, 0);
     let program = std::env::current_exe().expect("this program");
     let ran = Command::new(program).env(SOCKET, &socket).output().expect("it runs");

@@ -85,7 +85,7 @@ async fn a_role_that_is_held_goes_only_with_a_word_on_who_holds_it() {
         .feed(&format!(
             "?after={}&store={}",
             plane.admin.revision(),
-            plane.admin.store_id()
+            plane.admin.store_name()
         ))
         .await;
     assert_eq!(delete(&plane, "tester?bindings=developer").await.status, 204);

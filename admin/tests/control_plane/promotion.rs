@@ -18,7 +18,7 @@ async fn a_promotion_and_a_rollback_are_one_step_each_and_gateways_are_told() {
         .feed(&format!(
             "?after={}&store={}",
             plane.admin.revision(),
-            plane.admin.store_id()
+            plane.admin.store_name()
         ))
         .await;
     let promoted = plane

@@ -132,7 +132,8 @@ async fn a_key_is_known_as_long_as_its_gateway_reports_it() {
         .map(|gateway| gateway.gateway)
         .collect();
     assert_eq!(names, ["gateway-of-key-1", "gateway-of-key-2"]);
-    let report = json!({"gateway": "gateway-of-key-2", "revision": 7, "keys": []});
+    let info = json!({"version": "1", "address": "", "policies": 0, "refuses_after_ms": 1});
+    let report = json!({"gateway": "gateway-of-key-2", "revision": 7, "keys": [], "info": info});
     plane.request("POST", "/feed/ack", report.to_string(), &[]).await;
     with_identity(&plane, &jwt).await.assert_refused(401, "unauthenticated");
     let status = &plane.admin.gateways()[1];
@@ -143,7 +144,8 @@ async fn a_key_is_known_as_long_as_its_gateway_reports_it() {
 async fn a_report_with_a_key_that_is_none_is_refused() {
     let plane = Plane::start().await;
     let key = plane.signer.verification_key();
-    let report = |gateway: &str, keys: serde_json::Value| json!({"gateway": gateway, "revision": 1, "keys": keys});
+    let info = |version: &str| json!({"version": version, "address": "", "policies": 0, "refuses_after_ms": 1});
+    let report = |gateway: &str, keys: serde_json::Value| json!({"gateway": gateway, "revision": 1, "keys": keys, "info": info("1")});
     let changed = |member: &str, value: &str| {
         let mut key = serde_json::to_value(&key).expect("it serializes");
         key[member] = json!(value);
@@ -153,6 +155,8 @@ async fn a_report_with_a_key_that_is_none_is_refused() {
         report("", json!([])),
         report(&"x".repeat(201), json!([])),
         report("x", json!(vec![&key; 9])),
+        json!({"gateway": "x", "revision": 1, "keys": [], "info": info(&"x".repeat(201))}),
+        json!({"gateway": "x", "revision": 1, "keys": []}),
         changed("kty", "RSA"),
         changed("crv", "P-256"),
         changed("alg", "HS256"),

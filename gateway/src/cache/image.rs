@@ -79,8 +79,11 @@ impl Cache {
         part.put_u32(u32::try_from(tables.tokens.len()).unwrap_or(u32::MAX));
         text(&mut part, &tables.store)?;
         take(&part)?;
-        let places = subjects(&tables, &mut take)?;
-        let tokens = tokens(&tables, &places, &mut take)?;
+        // Handed out only then: the maps are not held while anything is written.
+        let (places, parts) = subjects(&tables)?;
+        parts.iter().try_for_each(|part| take(part))?;
+        let (tokens, parts) = tokens(&tables, &places)?;
+        parts.iter().try_for_each(|part| take(part))?;
         let mut part = begin(Kind::Policies);
         let policies = tables.policies().records();
         serde_json::to_writer(&mut part, &policies)?;
@@ -123,15 +126,14 @@ struct Places {
     slots: Vec<Arc<Slot>>,
 }
 
-/// Hands out all subjects; returns their places.
-fn subjects(tables: &Tables, take: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Places> {
-    let mut places = Places::default();
-    let mut part = begin_subjects(0);
+/// Returns the places of all subjects, and the parts that hold them.
+fn subjects(tables: &Tables) -> io::Result<(Places, Vec<Vec<u8>>)> {
+    let (mut places, mut parts) = (Places::default(), Vec::new());
+    let mut part = begin(Kind::Subjects);
     for entry in &tables.subjects {
         let place = u32::try_from(places.slots.len()).map_err(|_too_many| io::Error::other("too many subjects"))?;
         if part.len() > PART_BYTES {
-            take(&part)?;
-            part = begin_subjects(place);
+            parts.push(std::mem::replace(&mut part, begin(Kind::Subjects)));
         }
         places.by_slot.insert(Arc::as_ptr(entry.value()), place);
         places.slots.push(Arc::clone(entry.value()));
@@ -141,14 +143,8 @@ fn subjects(tables: &Tables, take: &mut impl FnMut(&[u8]) -> io::Result<()>) -> 
             None => part.put_u8(0),
         }
     }
-    take(&part)?;
-    Ok(places)
-}
-
-fn begin_subjects(first: u32) -> Vec<u8> {
-    let mut part = begin(Kind::Subjects);
-    part.put_u32(first);
-    part
+    parts.push(part);
+    Ok((places, parts))
 }
 
 fn write_subject(part: &mut Vec<u8>, subject: &Subject) -> io::Result<()> {
@@ -172,9 +168,9 @@ fn write_subject(part: &mut Vec<u8>, subject: &Subject) -> io::Result<()> {
     Ok(())
 }
 
-/// Hands out all tokens; returns how many.
-fn tokens(tables: &Tables, places: &Places, take: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
-    let (mut part, mut count) = (begin(Kind::Tokens), 0);
+/// Returns how many tokens there are, and the parts that hold them.
+fn tokens(tables: &Tables, places: &Places) -> io::Result<(u64, Vec<Vec<u8>>)> {
+    let (mut part, mut count, mut parts) = (begin(Kind::Tokens), 0, Vec::new());
     for entry in &tables.tokens {
         let token = entry.value();
         // One whose subject came after the subjects were handed out came by a change that follows.
@@ -182,8 +178,7 @@ fn tokens(tables: &Tables, places: &Places, take: &mut impl FnMut(&[u8]) -> io::
             continue;
         };
         if part.len() > PART_BYTES {
-            take(&part)?;
-            part = begin(Kind::Tokens);
+            parts.push(std::mem::replace(&mut part, begin(Kind::Tokens)));
         }
         count += 1;
         part.put_slice(entry.key().as_bytes());
@@ -195,8 +190,8 @@ fn tokens(tables: &Tables, places: &Places, take: &mut impl FnMut(&[u8]) -> io::
             part.put_slice(certificate.as_bytes());
         }
     }
-    take(&part)?;
-    Ok(count)
+    parts.push(part);
+    Ok((count, parts))
 }
 
 impl Snapshot {
@@ -264,10 +259,10 @@ fn each<P: Send, T: Send>(
     parts: Vec<P>,
     read: impl Fn(P) -> Result<T, NotAnImage> + Sync,
 ) -> Result<Vec<T>, NotAnImage> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if parts.len() < 2 || threads < 2 {
+    if parts.len() <= ALONE_PARTS {
         return parts.into_iter().map(read).collect();
     }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = parts.len().div_ceil(threads);
     let mut parts = parts.into_iter();
     std::thread::scope(|scope| {
@@ -311,8 +306,6 @@ fn read_begin(mut part: &[u8]) -> Result<Tables, NotAnImage> {
 }
 
 fn read_subjects(tables: &Tables, mut part: &[u8]) -> Result<Vec<Arc<Slot>>, NotAnImage> {
-    // Where they begin is known by their order.
-    part.try_get_u32()?;
     let revision = tables.revision.load(Ordering::Relaxed);
     let mut slots = Vec::new();
     while !part.is_empty() {
@@ -410,6 +403,9 @@ fn read_changes(tables: &Tables, changes: &[&[u8]], until: u64) -> Result<(), No
     tables.begun.store(own, Ordering::Relaxed);
     Ok(())
 }
+
+/// Parts that one thread reads sooner than several are started.
+const ALONE_PARTS: usize = 16;
 
 /// Length from which on a part is handed out, in octets: some thousand tokens, so that there are parts for all threads and
 /// sealing each costs nothing.

@@ -336,7 +336,7 @@ impl<D: Disk> Book<D> {
     /// Notes what may be confirmed from now on, durably: no older state is taken up again.
     ///
     /// # Errors
-    /// When it cannot be written. Nothing newer may be confirmed then, unless [`Book::forget`] succeeds.
+    /// When it cannot be written. Nothing newer may be confirmed then.
     pub fn confirm(&mut self, confirmed: &Confirmed) -> io::Result<()> {
         if self.confirmations.is_none() {
             let (head, sealer) = self.key.begin(Purpose::Confirmed).map_err(unspecified)?;

@@ -140,11 +140,13 @@ impl<D: Disk> Recorder<D> {
         if revision == 0 {
             return !is_over;
         }
-        if let Err(error) = self.write(arrived, heard) {
-            self.failed(&error);
-        } else if self.book.revision().is_some() && self.counts.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!(revision, "the kept state can be written again");
+        let changed = arrived.is_whole || !arrived.changes.is_empty();
+        let kept = self.keep(arrived);
+        if kept.is_err() {
+            self.give_up_state();
         }
+        let confirmed = self.confirm(revision, heard, changed);
+        self.tell(kept, confirmed);
         self.counts
             .revision
             .store(self.book.revision().unwrap_or(0), Ordering::Relaxed);
@@ -157,21 +159,21 @@ impl<D: Disk> Recorder<D> {
         let Recording { cache, clock, boot, .. } = &self.settings;
         let age_ms = cache.freshness().age_ms(clock)?;
         Some(Moment {
-            unix_ms: cache.freshness().unix_ms(clock).saturating_sub(age_ms),
+            // A machine's clock that is ahead now and right at the next start would make it younger.
+            unix_ms: cache.freshness().told_unix_ms(clock).saturating_sub(age_ms),
             elapsed_ms: clock.elapsed_ms().saturating_sub(age_ms),
             boot: boot.clone(),
         })
     }
 
-    fn write(&mut self, arrived: Arrived, heard: Option<Moment>) -> io::Result<()> {
+    /// Adds changes to the state, and begins or ends a new one.
+    fn keep(&mut self, arrived: Arrived) -> io::Result<()> {
         let Arrived {
-            revision,
             is_whole,
             changes,
             is_over,
             ..
         } = arrived;
-        let changed = is_whole || !changes.is_empty();
         for (revision, records) in changes.iter().filter(|_| !is_whole) {
             self.book.append(*revision, records)?;
         }
@@ -185,13 +187,20 @@ impl<D: Disk> Recorder<D> {
             self.begin_fresh()?;
         }
         self.book.sync()?;
-        let news = changed || heard.as_ref().is_some_and(|heard| heard.elapsed_ms > self.heard_ms);
+        self.finish_fresh(is_over)
+    }
+
+    /// Writes down what may be confirmed; only then it may be.
+    fn confirm(&mut self, revision: u64, heard: Option<Moment>, changed: bool) -> io::Result<()> {
+        let is_behind = *self.settings.cache.confirmable().borrow() < revision;
+        let news = changed || is_behind || heard.as_ref().is_some_and(|heard| heard.elapsed_ms > self.heard_ms);
         if let Some((store, heard)) = self.settings.cache.store().zip(heard).filter(|_| news) {
-            self.heard_ms = heard.elapsed_ms;
+            let heard_ms = heard.elapsed_ms;
             self.book.confirm(&Confirmed { store, revision, heard })?;
+            self.heard_ms = heard_ms;
             self.settings.cache.may_confirm(revision);
         }
-        self.finish_fresh(is_over)
+        Ok(())
     }
 
     fn begin_fresh(&mut self) -> io::Result<()> {
@@ -224,18 +233,35 @@ impl<D: Disk> Recorder<D> {
         }
     }
 
-    /// Goes on without a state on the disk. What was applied may be confirmed then too, as nothing older can be taken up.
-    fn failed(&mut self, error: &io::Error) {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        if !self.counts.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "the kept state cannot be written: this gateway serves on, but could not start without the admin service");
-        }
+    /// Goes on without a state on the disk, for a while.
+    fn give_up_state(&mut self) {
         self.retry_ms = self.settings.clock.elapsed_ms() + RETRY_PAUSE_MS;
         self.fresh.iter_mut().for_each(|fresh| fresh.is_stale = true);
-        let cache = &self.settings.cache;
-        match self.book.forget() {
-            Ok(()) => cache.may_confirm(cache.revision()),
-            Err(error) => tracing::error!(%error, "an old state cannot be removed: nothing newer is confirmed"),
+        if let Err(error) = self.book.forget() {
+            // It takes room, and is older than what will be confirmed.
+            tracing::debug!(%error, "a state that is not written on cannot be removed");
+        }
+    }
+
+    /// Tells the log when something cannot be written, and when all can again.
+    fn tell(&self, kept: io::Result<()>, confirmed: io::Result<()>) {
+        let failures = u64::from(kept.is_err()) + u64::from(confirmed.is_err());
+        self.counts.failures.fetch_add(failures, Ordering::Relaxed);
+        if failures == 0 && self.book.revision().is_none() {
+            return;
+        }
+        let failed_before = self.counts.failing.swap(failures > 0, Ordering::Relaxed);
+        if failed_before && failures == 0 {
+            tracing::info!("the kept state can be written again");
+        }
+        if failed_before {
+            return;
+        }
+        if let Err(error) = kept {
+            tracing::error!(%error, "the kept state cannot be written: this gateway serves on, but could not start without the admin service");
+        }
+        if let Err(error) = confirmed {
+            tracing::error!(%error, "the kept state cannot be written: this gateway serves on, and acknowledges nothing newer");
         }
     }
 }

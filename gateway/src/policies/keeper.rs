@@ -83,6 +83,12 @@ impl Keeper {
         self.desired.borrow().clone()
     }
 
+    /// Counts the components that are wanted and there.
+    pub(crate) fn loaded(&self) -> u64 {
+        let digests = self.desired.borrow().digests();
+        digests.iter().filter(|digest| self.components.is_there(digest)).count() as u64
+    }
+
     /// Puts policies in force from a revision on. When this returns all workers have them, and the revision may be
     /// published.
     pub(crate) async fn put_in_force(&self, desired: Desired, revision: u64) {

@@ -26,6 +26,7 @@ mod tls;
 mod url;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -95,6 +96,8 @@ pub struct RetryRules {
     pub max: u32,
     /// How many are, of the requests of late, in percent.
     pub budget_percent: u32,
+    /// Whether methods that change something and are idempotent are among them.
+    pub writes: bool,
 }
 
 /// Whether HTTP/2 is spoken with an upstream.
@@ -129,6 +132,8 @@ struct Shared {
     connectors: Connectors,
     floor: Floor,
     counts: Counts,
+    /// The endpoint that gets requests while it can be reached; [`NONE`]: whichever is good.
+    preferred: AtomicUsize,
 }
 
 struct Endpoint {
@@ -137,15 +142,18 @@ struct Endpoint {
 }
 
 impl Config {
-    /// Returns the configuration of a service that belongs to us: one endpoint, wherever it is, and a credential that
-    /// stays.
-    pub fn own(url: String, credential: Secret, deadlines: Deadlines, tls: ClientTls) -> Self {
+    /// Returns the configuration of a service that belongs to us: wherever its endpoints are, and with a credential that
+    /// stays. What may have been done is never asked for again: the caller is told that nobody knows.
+    pub fn own(urls: Vec<String>, credential: Secret, deadlines: Deadlines, tls: ClientTls) -> Self {
         Self {
-            urls: vec![url],
+            urls,
             deadlines,
             addresses: Addresses::Any,
             health: HealthRules::default(),
-            retries: RetryRules::default(),
+            retries: RetryRules {
+                writes: false,
+                ..RetryRules::default()
+            },
             http2: Http2::Off,
             credential: CredentialSource::Given(credential),
             tls,
@@ -159,6 +167,7 @@ impl Default for RetryRules {
         Self {
             max: 1,
             budget_percent: 20,
+            writes: true,
         }
     }
 }
@@ -180,6 +189,7 @@ impl Upstream {
             connectors: Connectors::open(&config.tls, config.http2)?,
             floor: Floor::new(),
             counts: Counts::default(),
+            preferred: AtomicUsize::new(NONE),
             config,
         })))
     }
@@ -203,6 +213,26 @@ impl Upstream {
         &self.0.endpoints[0].place.prefix
     }
 
+    /// Counts its endpoints.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.0.endpoints.len()
+    }
+
+    /// Has requests sent to one endpoint, as long as it can be reached; returns whether it was another until now.
+    pub(crate) fn prefer(&self, endpoint: usize) -> bool {
+        self.0.preferred.swap(endpoint, Ordering::Relaxed) != endpoint
+    }
+
+    /// Returns host and port of an endpoint, for logs.
+    pub(crate) fn authority(&self, endpoint: usize) -> &str {
+        self.0.endpoints[endpoint].authority()
+    }
+
+    fn preferred(&self) -> Option<usize> {
+        let preferred = self.0.preferred.load(Ordering::Relaxed);
+        (preferred != NONE).then_some(preferred)
+    }
+
     /// Returns our credential, as `Authorization` is to hold it.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         self.0.credential.authorization()
@@ -220,6 +250,9 @@ impl Upstream {
         &self.0.config.deadlines
     }
 }
+
+/// No endpoint.
+const NONE: usize = usize::MAX;
 
 impl Endpoint {
     fn authority(&self) -> &str {

@@ -94,7 +94,7 @@ impl Pool {
         pool
     }
 
-    /// Chooses an endpoint: of two good ones at random that were not tried, the one with less to do. When no good one is
+    /// Chooses an endpoint: the preferred one, if there is one; else of two good ones at random that were not tried, the one with less to do. When no good one is
     /// left, any that was not tried; when all were, any.
     ///
     /// Endpoints that were tried are the bits of a number.
@@ -102,6 +102,9 @@ impl Pool {
         let endpoints = &self.upstream.0.endpoints;
         if endpoints.len() == 1 {
             return 0;
+        }
+        if let Some(preferred) = self.upstream.preferred().filter(|at| tried & (1 << at) == 0) {
+            return preferred;
         }
         let now = Instant::now();
         let (mut all, mut good) = (0_u64, 0_u64);

@@ -42,7 +42,9 @@ impl Pool {
     ) -> Result<Answered, Refusal> {
         self.budget.count();
         let wait = Wait::new(&self.upstream, request.method(), sending.progress);
-        let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        let method = request.method();
+        let may_repeat = method.is_safe() || (self.upstream.0.config.retries.writes && method.is_idempotent());
+        let repeatable = may_repeat && request.body().is_end_stream();
         let endpoint = self.choose(0);
         match self.attempt(endpoint, request, wait, true).await {
             Ok(answered) => Ok(answered),
@@ -71,6 +73,27 @@ impl Pool {
         self.send(request(body)?, sending).await
     }
 
+    /// Asks one endpoint for something as ourselves, and no other.
+    ///
+    /// # Errors
+    /// As [`Pool::send`].
+    pub(crate) async fn ask_at(
+        self: &Rc<Self>,
+        endpoint: usize,
+        method: Method,
+        path: &str,
+        body: RequestBody,
+    ) -> Result<Answered, Refusal> {
+        let request = own_request(&self.upstream, &method, path, body)?;
+        let wait = Wait::new(&self.upstream, &method, None);
+        match self.attempt(endpoint, request, wait, true).await {
+            Ok(answered) => Ok(answered),
+            Err(Failure::NotSent(_, refusal) | Failure::NoAnswer(refusal) | Failure::Final { refusal, .. }) => {
+                Err(refusal)
+            }
+        }
+    }
+
     /// Asks for something as ourselves and reads the answer whole.
     ///
     /// # Errors
@@ -82,15 +105,23 @@ impl Pool {
         body: RequestBody,
         bytes_max: usize,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Refusal> {
-        let (response, lease) = self.ask(method, path, body).await?;
-        let (parts, incoming) = response.into_parts();
-        let reading = timeout(lease.idle(), Limited::new(incoming, bytes_max).collect());
-        let collected = reading
-            .await
-            .map_err(|elapsed| Refusal::caused_by(Reason::UpstreamTimeout, elapsed))?;
-        let collected = collected.map_err(|error| Refusal::caused_by(Reason::UpstreamFailed, error))?;
-        lease.hand_back();
-        Ok((parts.status, parts.headers, collected.to_bytes()))
+        read_whole(self.ask(method, path, body).await?, bytes_max).await
+    }
+
+    /// Tells one endpoint something as ourselves, and reads its answer whole.
+    ///
+    /// # Errors
+    /// As [`Pool::fetch`].
+    pub(crate) async fn post_at(
+        self: &Rc<Self>,
+        endpoint: usize,
+        path: &str,
+        (body, bytes_max): (Bytes, usize),
+    ) -> Result<StatusCode, Refusal> {
+        let body = RequestBody::Full(Some(body));
+        let answered = self.ask_at(endpoint, Method::POST, path, body).await?;
+        let (status, _, _) = read_whole(answered, bytes_max).await?;
+        Ok(status)
     }
 
     /// Opens a connection to an endpoint and asks it how it is. The credential is not sent.
@@ -265,6 +296,17 @@ impl Pool {
 
 /// Endpoints that one request may fail to connect to.
 const CONNECTS_MAX: u32 = 3;
+
+async fn read_whole((response, lease): Answered, bytes_max: usize) -> Result<(StatusCode, HeaderMap, Bytes), Refusal> {
+    let (parts, incoming) = response.into_parts();
+    let reading = timeout(lease.idle(), Limited::new(incoming, bytes_max).collect());
+    let collected = reading
+        .await
+        .map_err(|elapsed| Refusal::caused_by(Reason::UpstreamTimeout, elapsed))?;
+    let collected = collected.map_err(|error| Refusal::caused_by(Reason::UpstreamFailed, error))?;
+    lease.hand_back();
+    Ok((parts.status, parts.headers, collected.to_bytes()))
+}
 
 fn own_request(
     upstream: &Upstream,

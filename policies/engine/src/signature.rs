@@ -3,10 +3,10 @@
 //! Ed25519 (RFC 8032) over `postern-policy-v1\n{org}\n{name}\n{version}\n{sha256 hex}\n`. None of the parts can hold a line
 //! end, so no two statements have the same bytes.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use feed::PolicyDigest;
+use feed::key::{PublicKey, SigningKey};
 use feed::policy::PolicySignature;
 
 /// What is signed: this component is that version of that policy.
@@ -29,13 +29,13 @@ pub struct TrustedKeys(Vec<TrustedKey>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TrustedKey {
     name: String,
-    public_key: Vec<u8>,
+    public_key: PublicKey,
 }
 
 /// An author's key.
 pub struct Signer {
     name: String,
-    pair: Ed25519KeyPair,
+    key: SigningKey,
 }
 
 /// Why a key cannot be used.
@@ -94,10 +94,9 @@ impl TrustedKeys {
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let form = || KeyError::Form(pair.to_owned());
             let (name, key) = pair.split_once('=').ok_or_else(form)?;
-            let public_key = URL_SAFE_NO_PAD.decode(key).map_err(|_not_base64| form())?;
-            if public_key.len() != PUBLIC_KEY_BYTES {
-                return Err(KeyError::Length(name.to_owned()));
-            }
+            // What is no text of octets at all has another form than asked for.
+            URL_SAFE_NO_PAD.decode(key).map_err(|_not_base64| form())?;
+            let public_key = PublicKey::parse(key).map_err(|_length| KeyError::Length(name.to_owned()))?;
             if keys.iter().any(|key| key.name == name) {
                 return Err(KeyError::Twice(name.to_owned()));
             }
@@ -123,13 +122,11 @@ impl TrustedKeys {
         let given = given.ok_or(SignatureError::Unsigned)?;
         let key = self.0.iter().find(|key| key.name == given.key);
         let key = key.ok_or_else(|| SignatureError::UnknownKey(given.key.clone()))?;
-        let invalid = || SignatureError::Invalid(given.key.clone());
-        let signature = URL_SAFE_NO_PAD
-            .decode(&given.signature)
-            .map_err(|_not_base64| invalid())?;
-        UnparsedPublicKey::new(&ED25519, &key.public_key)
-            .verify(&statement.bytes(), &signature)
-            .map_err(|_unspecified| invalid())
+        if key.public_key.verifies(&statement.bytes(), given.signature.as_bytes()) {
+            Ok(())
+        } else {
+            Err(SignatureError::Invalid(given.key.clone()))
+        }
     }
 }
 
@@ -139,16 +136,9 @@ impl Signer {
     /// # Errors
     /// When the text is none.
     pub fn from_pem(name: &str, pem: &str) -> Result<Self, KeyError> {
-        let inner = pem
-            .trim()
-            .strip_prefix(PEM_BEGIN)
-            .and_then(|rest| rest.strip_suffix(PEM_END))
-            .ok_or(KeyError::NotPrivate)?;
-        let base64: String = inner.split_ascii_whitespace().collect();
-        let document = STANDARD.decode(base64).map_err(|_not_base64| KeyError::NotPrivate)?;
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_rejected| KeyError::NotPrivate)?;
+        let key = SigningKey::from_pem(pem).map_err(|_other| KeyError::NotPrivate)?;
         let name = name.to_owned();
-        Ok(Self { name, pair })
+        Ok(Self { name, key })
     }
 
     /// Makes a new private key, as the text of a PKCS#8 PEM file.
@@ -156,32 +146,19 @@ impl Signer {
     /// # Errors
     /// When the machine gives no randomness.
     pub fn generate_pem() -> Result<String, KeyError> {
-        let pair = Ed25519KeyPair::generate().map_err(|_unspecified| KeyError::NotMade)?;
-        let document = pair.to_pkcs8().map_err(|_unspecified| KeyError::NotMade)?;
-        Ok(format!(
-            "{PEM_BEGIN}\n{}\n{PEM_END}\n",
-            STANDARD.encode(document.as_ref())
-        ))
+        SigningKey::generate_pem().map_err(|_unspecified| KeyError::NotMade)
     }
 
     /// Returns the public key as [`TrustedKeys::parse`] takes it: `name=key`.
     pub fn trusted(&self) -> String {
-        format!(
-            "{}={}",
-            self.name,
-            URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref())
-        )
+        format!("{}={}", self.name, self.key.public())
     }
 
     /// Signs a statement.
     pub fn sign(&self, statement: &Statement<'_>) -> PolicySignature {
         PolicySignature {
             key: self.name.clone(),
-            signature: URL_SAFE_NO_PAD.encode(self.pair.sign(&statement.bytes()).as_ref()),
+            signature: self.key.sign(&statement.bytes()),
         }
     }
 }
-
-const PUBLIC_KEY_BYTES: usize = 32;
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";

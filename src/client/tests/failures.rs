@@ -142,17 +142,17 @@ async fn what_cannot_be_used_is_told_before_anything_is_sent() {
 
 #[test]
 fn output_that_cannot_be_written_is_74_and_says_no_token() {
-    struct Closed;
-    impl io::Write for Closed {
+    struct Full;
+    impl io::Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
+            Err(io::ErrorKind::StorageFull.into())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
-    let printed = Output::text(TOKEN.to_owned()).print(&mut Closed, &mut io::sink());
-    let error = printed.expect_err("the output is closed");
+    let printed = Output::text(TOKEN.to_owned()).print(&mut Full, &mut io::sink());
+    let error = printed.expect_err("the output is full");
     assert_eq!(error.exit_code(), 74);
     assert!(!format!("{error} {error:?}").contains(TOKEN));
 }
