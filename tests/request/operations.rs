@@ -27,12 +27,16 @@ const BUILT_IN_VERSION: &str = "1.1.0";
 
 /// Operations about what somebody has to publish, attach or report first. That they are served is shown where that is
 /// done: `admin/tests/control_plane`.
-const ABOUT_THE_ABSENT: [&str; 5] = [
+const ABOUT_THE_ABSENT: [&str; 9] = [
     "getPolicyShadow",
     "getGuard",
     "updateGuard",
     "detachGuard",
     "getDecision",
+    "getGateway",
+    "getRoleAccess",
+    "removeGateway",
+    "renameGateway",
 ];
 
 fn catalogue() -> Catalogue {
