@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::policies::view_of;
-use super::policy_answers::FlipView;
+use super::policy_answers::{FlipView, PolicyView};
 use super::readiness::policy_changed;
 use super::{Api, Writing, fields};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
+use crate::evaluator::Evaluator;
 use crate::identity::Caller;
 use crate::manifest::Manifest;
 use crate::store::shadows::StoredFlip;
@@ -84,17 +85,28 @@ pub(super) async fn update(
     if after.active != before.active || after.settings != before.settings {
         check_admitted(&mut writing.change.view, &after).await?;
     }
-    writing.change.write_policy(&after).await?;
-    let view = view_of(&mut writing.change.view, &after, &api.evaluator).await?;
-    let entry = AuditEntry {
-        operation: "updatePolicy",
-        target: format!("/orgs/{org}/policies/{name}"),
-        org,
-        before: Some(described(&before)),
-        after: Some(described(&after)),
-    };
-    let revision = writing.change.commit(entry).await?;
+    let (revision, view) = writing.commit_policy((&before, &after), &api.evaluator).await?;
     Ok(policy_changed(revision, view, readiness))
+}
+
+impl Writing {
+    /// Makes a policy what it is to be; returns the revision and what is told of the policy.
+    pub(super) async fn commit_policy(
+        mut self,
+        (before, after): (&StoredPolicy, &StoredPolicy),
+        evaluator: &Evaluator,
+    ) -> Result<(u64, PolicyView), ApiError> {
+        self.change.write_policy(after).await?;
+        let view = view_of(&mut self.change.view, after, evaluator).await?;
+        let entry = AuditEntry {
+            operation: "updatePolicy",
+            target: format!("/orgs/{}/policies/{}", after.org, after.name),
+            org: after.org.clone(),
+            before: Some(described(before)),
+            after: Some(described(after)),
+        };
+        Ok((self.change.commit(entry).await?, view))
+    }
 }
 
 /// Puts a version in force in the place of the one that is.

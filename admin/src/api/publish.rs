@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::policies::view_of;
 use super::policy_answers::PolicyView;
-use super::promote::{GUARD_SETTINGS, activate, check_admitted, described};
+use super::promote::{GUARD_SETTINGS, activate, check_admitted};
 use super::readiness::{Told, policy_changed, wait};
 use super::{Api, Writing};
 use crate::body::{JsonBody, PathParameters};
@@ -208,22 +208,13 @@ impl Writing {
         settings: Option<String>,
         evaluator: &Evaluator,
     ) -> Result<(u64, PolicyView), ApiError> {
-        let org = self.caller.org.clone();
-        let before = self.change.view.policy(&org, name).await?.ok_or(ApiError::NotFound)?;
+        let before = self.change.view.policy(&self.caller.org, name).await?;
+        let before = before.ok_or(ApiError::NotFound)?;
         let mut after = before.clone();
         activate(&mut self.change, &mut after, version).await?;
         after.settings = settings.or(after.settings);
         check_admitted(&mut self.change.view, &after).await?;
-        self.change.write_policy(&after).await?;
-        let view = view_of(&mut self.change.view, &after, evaluator).await?;
-        let entry = AuditEntry {
-            operation: "updatePolicy",
-            target: format!("/orgs/{org}/policies/{name}"),
-            org,
-            before: Some(described(&before)),
-            after: Some(described(&after)),
-        };
-        Ok((self.change.commit(entry).await?, view))
+        self.commit_policy((&before, &after), evaluator).await
     }
 
     fn stored(&self, candidate: &Candidate, digest: PolicyDigest) -> Result<StoredVersion, ApiError> {
