@@ -41,7 +41,9 @@ impl Acknowledger {
         // Numbers and text always make JSON.
         let body = serde_json::to_vec(&self.now()).unwrap_or_default();
         let body = (Bytes::from(body), ANSWER_BYTES_MAX);
-        let status = self.admin.post_at(endpoint, "/feed/ack", body).await?;
+        // One that takes connections and says nothing would otherwise keep us for as long as a change may take.
+        let telling = timeout(TELL_MAX, self.admin.post_at(endpoint, "/feed/ack", body)).await;
+        let status = telling.map_err(|elapsed| Refusal::caused_by(Reason::UpstreamTimeout, elapsed))??;
         if status.is_success() {
             Ok(())
         } else {
@@ -98,6 +100,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// And at most this often, however fast changes follow each other: of many gateways they would be a load.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Longest time to tell one: as long as a feed may be silent.
+const TELL_MAX: Duration = Duration::from_secs(5);
 
 /// Until an admin service that did not take one is told again.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
