@@ -7,6 +7,7 @@ use crate::harness::client::{Client, Request};
 use crate::harness::eventually;
 use crate::harness::middle::in_the_middle;
 use crate::harness::postern::Halves;
+use crate::harness::process::run_gateway;
 use crate::harness::refusal::assert_refused;
 use crate::harness::upstream::Upstream;
 
@@ -163,22 +164,13 @@ fn a_file_that_holds_no_public_key_is_told_at_the_start() {
     };
     let (keys, credential) = (file("keys", "AAAA\n"), file("credential", "pstg_x\n"));
     let data = directory.path().join("data").display().to_string();
-    let process = crate::harness::process::Process::start([
-        "gateway",
-        "--upstream",
-        "http://127.0.0.1:9",
-        "--listen",
-        "127.0.0.1:0",
-        "--ops-listen",
-        "127.0.0.1:0",
-        "--data",
-        &data,
+    let files = [
         "--gateway-credential-file",
         &credential,
         "--feed-public-key-file",
         &keys,
-    ]);
-    let ended = process.ended();
+    ];
+    let ended = run_gateway(&data, &files);
     assert_eq!(ended.code, Some(65), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("is not an Ed25519 public key"),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::eventually;
 use crate::harness::postern::Halves;
-use crate::harness::process::Process;
+use crate::harness::process::run_gateway;
 use crate::harness::terminal::Terminal;
 use crate::harness::upstream::Upstream;
 
@@ -76,28 +76,14 @@ fn a_gateway_without_any_credential_says_what_it_needs() {
     let data = directory.path().join("data").display().to_string();
     let bad = directory.path().join("token");
     std::fs::write(&bad, "pste_x.y\n").expect("it is written");
-    let start = |more: &[&str]| {
-        let all = [
-            "gateway",
-            "--upstream",
-            "http://127.0.0.1:9",
-            "--listen",
-            "127.0.0.1:0",
-            "--ops-listen",
-            "127.0.0.1:0",
-            "--data",
-            &data,
-        ];
-        Process::start([&all, more].concat()).ended()
-    };
-    let ended = start(&[]);
+    let ended = run_gateway(&data, &[]);
     assert_eq!(ended.code, Some(64));
     assert!(
         ended.stderr.contains("gateway_credential_file is needed"),
         "{}",
         ended.stderr
     );
-    let ended = start(&["--enrolment-token-file", &bad.display().to_string()]);
+    let ended = run_gateway(&data, &["--enrolment-token-file", &bad.display().to_string()]);
     assert_eq!(ended.code, Some(64));
     assert!(ended.stderr.contains("postern fleet enrol"), "{}", ended.stderr);
 }

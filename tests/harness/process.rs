@@ -181,6 +181,13 @@ pub(crate) fn postern(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) ->
     command
 }
 
+/// Runs a gateway that is to end at once, on this data directory and with nobody behind it.
+pub(crate) fn run_gateway(data: &str, flags: &[&str]) -> Ended {
+    let own = ["gateway", "--upstream", "http://127.0.0.1:9", "--data", data];
+    let addresses = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    run([&own, &addresses[..], flags].concat())
+}
+
 /// Runs the binary under test to its end.
 pub(crate) fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
     Process::start(arguments).ended()
