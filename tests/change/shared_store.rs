@@ -85,7 +85,17 @@ struct Pair {
 impl Pair {
     fn start(cluster: &Cluster, upstream: &Upstream) -> Self {
         let url = cluster.database("postern");
-        let refused = run(["admin", "--store-url", &url, "--admin-listen", "127.0.0.1:0"]);
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data").display().to_string();
+        let refused = run([
+            "admin",
+            "--store-url",
+            &url,
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--data",
+            &data,
+        ]);
         assert_eq!(refused.code, Some(65), "{}", refused.stderr);
         assert!(refused.stderr.contains("postern admin migrate"), "{}", refused.stderr);
         let migrated = run(["admin", "migrate", "--store-url", &url]);
@@ -200,6 +210,10 @@ fn nothing_that_was_acknowledged_is_lost_when_the_database_crashes_and_comes_bac
         eventually("a refusal", || {
             let answer = administrator.post("/orgs/acme/users", body.clone());
             (answer.refusal() == (503, "store-unreachable".to_owned())).then_some(())
+        });
+        // Nobody can tell now that nothing has changed.
+        eventually("data that grows old", || {
+            (pair.one.metric("postern_feed_age_milliseconds") > 3000.0).then_some(())
         });
         cluster.launch();
     };
