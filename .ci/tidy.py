@@ -106,11 +106,11 @@ def check_metrics():
 
 
 def check_decisions():
-    """Decisions have numbers of their own, and a number in a document is one of them."""
+    """Decisions have numbers without gaps, and a number in a document is one of them."""
     pages = sorted((ROOT / "docs/decisions").glob("*.md"))
     numbers = [page.name[:4] for page in pages]
-    if len(set(numbers)) != len(numbers) or not all(number.isdigit() for number in numbers):
-        found.append(f"docs/decisions: two have one number, or one has none: {numbers}")
+    if numbers != [f"{number:04}" for number in range(1, len(pages) + 1)]:
+        found.append(f"docs/decisions: the numbers are not 0001 to {len(pages):04}: {numbers}")
     for path in files(".md", ".rs", ".toml"):
         for number in re.findall(r"[Dd]ecisions? (\d{4})\b|\((\d{4})\)", read(path)):
             number = "".join(number)
