@@ -29,8 +29,10 @@ pub(crate) struct StrictStream<S> {
     mode: Mode,
     notes: Arc<Notes>,
     header_timeout: Duration,
-    /// Runs while a head is arriving, and before the first.
+    /// Runs while a head is arriving, and before the first; and while we linger.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether our side of the connection is at its end.
+    closed: bool,
 }
 
 /// What the stream and whoever answers its requests tell each other. Both are on one thread, but hyper wants a stream that
@@ -98,6 +100,7 @@ impl<S> StrictStream<S> {
             notes: Arc::clone(&notes),
             header_timeout,
             timer: Some(Box::pin(sleep(header_timeout))),
+            closed: false,
         };
         (stream, notes)
     }
@@ -248,6 +251,33 @@ impl<S: AsyncRead + Unpin> StrictStream<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> StrictStream<S> {
+    /// Closes our side, then drops what still comes (RFC 9112 §9.6): to a caller who is still sending, an end at once would
+    /// be a reset, which takes the answer away from it unread.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.closed {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.closed = true;
+            self.timer = None;
+        }
+        let more_may_come = self.mode == Mode::Refused || self.wire.in_body();
+        if !more_may_come {
+            return Poll::Ready(Ok(()));
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        let mut room = [0; READ_BYTES];
+        while timer.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut room);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                // The caller has closed its side, or is gone.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
@@ -262,7 +292,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, octets)
     }
@@ -283,10 +313,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StrictStream<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_linger(context)
     }
 }
+
+/// Longest time for which a connection is kept for a caller that is still sending when all is said. An answer has reached
+/// it by then, or never does; the connection counts against its limits until the end.
+const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// Method of a request whose own cannot be told: a token that is no method.
 const UNKNOWN: &str = "-";

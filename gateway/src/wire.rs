@@ -124,6 +124,11 @@ impl Wire {
         self.place == Place::Head && self.section.searched > 0
     }
 
+    /// Returns whether a request has more to come behind its head.
+    pub fn in_body(&self) -> bool {
+        !matches!(self.place, Place::Head | Place::Held)
+    }
+
     /// Returns how many heads were admitted.
     pub fn heads(&self) -> u64 {
         self.heads

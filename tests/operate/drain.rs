@@ -158,7 +158,10 @@ fn an_answer_that_is_given_while_draining_says_that_the_connection_ends() {
     let waiting = postern.administrator().send_later(request);
     eventually("the request", || (upstream.received().len() == 1).then_some(()));
     postern.process.terminate();
-    postern.process.logged("stopping");
+    // Each worker knows of the end then.
+    eventually("the refusal of new connections", || {
+        TcpStream::connect(postern.address).is_err().then_some(())
+    });
     go_on.send(()).expect("it waits");
     let answer = waiting.whole();
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
