@@ -83,3 +83,32 @@ fn a_version_that_a_gateway_does_not_have_in_time_is_in_force_and_decides_when_i
         (answer.status == 200).then_some(())
     });
 }
+
+#[test]
+fn a_guard_is_attached_when_the_gateway_can_ask_it() {
+    let upstream = Upstream::answering(200, json!({}));
+    let halves = Halves::start(&upstream.url(), &[]);
+    let administrator = halves.administrator();
+    halves.link.hold_back(COMPONENTS);
+    let published = administrator.post(
+        &format!("/orgs/{ORG}/policies"),
+        json!({"component": STANDARD.encode(guest("obeys_settings")), "wait_ms": 0}),
+    );
+    assert_eq!(published.ok(201)["readiness"]["late"], json!(["edge-1"]));
+    let attached = std::thread::scope(|scope| {
+        let attaching = scope.spawn(|| {
+            let administrator = halves.administrator();
+            let guard =
+                json!({"policy": "freeze", "scope": format!("/orgs/{ORG}"), "settings": {"permission": "app.update"}});
+            administrator.post(&format!("/orgs/{ORG}/guards"), guard)
+        });
+        halves.link.wait_until_held();
+        for _ in 0..20 {
+            administrator.get(APP).ok(200);
+        }
+        halves.link.let_through();
+        attaching.join().expect("it ends")
+    });
+    assert_eq!(attached.ok(201)["readiness"]["late"], json!([]));
+    assert_refused(&administrator.patch(APP, json!({"name": "x"})), "guard-denied");
+}

@@ -8,12 +8,13 @@ use axum::{Extension, Json};
 use catalogue::segment::is_identifier;
 use feed::{Guard, GuardScope, PolicyKind};
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answers::{changed, removed};
 use super::policy_answers::GuardView;
+use super::readiness::Readiness;
 use super::{Api, Writing, fields, rules};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
@@ -28,6 +29,16 @@ pub(super) struct NewGuard {
     scope: Option<String>,
     position: Option<u32>,
     settings: Option<Box<RawValue>>,
+    /// How long gateways are waited for that do not have the policy yet.
+    wait_ms: Option<u64>,
+}
+
+/// A guard, and what its attaching waited for: everybody whom it covers would be refused until gateways can ask it.
+#[derive(Serialize)]
+struct Attached {
+    #[serde(flatten)]
+    guard: GuardView,
+    readiness: Option<Readiness>,
 }
 
 /// What is to change; what is absent stays.
@@ -69,8 +80,9 @@ pub(super) async fn attach(
     PathParameters(org): PathParameters<String>,
     JsonBody(body): JsonBody<NewGuard>,
 ) -> Result<Response, ApiError> {
-    let mut writing = api.write(&caller, &org).await?;
     let policy = fields::required("policy", body.policy)?;
+    let readiness = api.wait_for_active(&caller, (&org, &policy), body.wait_ms).await?;
+    let mut writing = api.write(&caller, &org).await?;
     let scope = fields::required("scope", body.scope)?;
     if writing.change.view.guards_count(&org).await? >= GUARDS_MAX {
         return Err(ApiError::TooManyGuards);
@@ -83,7 +95,8 @@ pub(super) async fn attach(
         position: body.position.unwrap_or(POSITION),
         settings: body.settings.map(|settings| settings.get().to_owned()),
     };
-    let mut response = writing.write("attachGuard", None, guard).await?;
+    let (revision, guard) = writing.write("attachGuard", None, guard).await?;
+    let mut response = changed(revision, &Attached { guard, readiness });
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }
@@ -108,7 +121,8 @@ pub(super) async fn update(
     if let Some(settings) = body.settings {
         after.settings = settings.map(|settings| settings.get().to_owned());
     }
-    writing.write("updateGuard", Some(before), after).await
+    let (revision, guard) = writing.write("updateGuard", Some(before), after).await?;
+    Ok(changed(revision, &guard))
 }
 
 /// `DELETE /orgs/{org}/guards/{guard}`
@@ -139,7 +153,7 @@ impl Writing {
         operation: &'static str,
         before: Option<Guard>,
         guard: Guard,
-    ) -> Result<Response, ApiError> {
+    ) -> Result<(u64, GuardView), ApiError> {
         let policy = self.change.view.policy(&guard.org, &guard.policy).await?;
         let policy = policy.filter(|policy| policy.kind == PolicyKind::Guard);
         let policy = policy.ok_or(ApiError::Field {
@@ -164,7 +178,7 @@ impl Writing {
             after: Some(described(&guard)?),
         };
         let revision = self.change.commit(entry).await?;
-        Ok(changed(revision, &GuardView::of(&guard)?))
+        Ok((revision, GuardView::of(&guard)?))
     }
 
     /// Reads what a guard is to be attached to: something of the organisation, or the installation.

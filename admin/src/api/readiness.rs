@@ -94,6 +94,26 @@ impl Api {
         Ok(Some(self.until_ready(Told { digest, revision }, most).await))
     }
 
+    /// Waits until all gateways that live have the version of a policy that is in force, or for so long, before something
+    /// hangs on it that did not. `None` when there is no such policy.
+    pub(super) async fn wait_for_active(
+        &self,
+        caller: &Caller,
+        (org, name): (&str, &str),
+        wait_ms: Option<u64>,
+    ) -> Result<Option<Readiness>, ApiError> {
+        let mut reading = self.read(caller, org).await?;
+        let Some(policy) = reading.view.policy(org, name).await? else {
+            return Ok(None);
+        };
+        let told = Told {
+            digest: policy.active()?.digest,
+            revision: reading.view.revision().await?,
+        };
+        drop(reading);
+        Ok(Some(self.until_ready(told, wait(wait_ms)).await))
+    }
+
     /// Waits until all gateways that live can decide with a version, or for so long.
     pub(super) async fn until_ready(&self, told: Told, most: Duration) -> Readiness {
         let began = Instant::now();

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::paths::{below_org, guard};
-use super::versions::changed;
+use super::versions::{Patience, changed, readiness};
 use crate::client::connection::{Session, read};
 use crate::client::error::Error;
 use crate::client::output::{Column, Output, printable};
@@ -33,6 +33,8 @@ pub(crate) struct Attach {
     /// File (JSON) with its settings
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// No options.
@@ -83,9 +85,10 @@ pub(super) async fn attach(about: Attach, session: &Session) -> Result<Output, E
     if let Some(file) = &about.settings {
         body["settings"] = json_in(file)?;
     }
+    about.patience.put_in(&mut body);
     let path = below_org(session, "guards").await?;
     let attached = session.api.ask(Method::POST, &path, Some(&body)).await?;
-    Ok(shown(session, &attached))
+    Ok(shown(session, &attached).advise(readiness(&attached)))
 }
 
 /// Lists guards.

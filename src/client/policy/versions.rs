@@ -47,11 +47,11 @@ pub(crate) struct Rollback {
     patience: Patience,
 }
 
-/// How long gateways are waited for before a version is put in force.
+/// How long gateways are waited for before something hangs on a version.
 #[derive(Debug, Args)]
 pub(super) struct Patience {
-    /// Wait so long for gateways that do not have the version yet; 0 puts it in force at once, and they refuse what hangs on it
-    /// until they have. 30 s if not given, 1 s for the version before
+    /// Wait so long for gateways that do not have the version yet; 0 does not wait, and they refuse what hangs on it until they
+    /// have. 30 s if not given, 1 s for the version before
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=120))]
     wait: Option<u64>,
 }
@@ -66,8 +66,8 @@ impl Patience {
 }
 
 /// Says what a change has waited for, on lines of its own; nothing when there was nothing to wait for.
-pub(super) fn readiness(policy: &Value) -> String {
-    let told = &policy["readiness"];
+pub(super) fn readiness(changed: &Value) -> String {
+    let told = &changed["readiness"];
     let late: Vec<_> = told["late"]
         .as_array()
         .into_iter()
