@@ -1,10 +1,11 @@
-//! Listening sockets that a test holds and hands over, as a service manager does.
+//! Sockets that a test holds: those it hands over, as a service manager does, and one that nobody answers at.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::Command;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use socket2::{Domain, Socket, Type};
 
 /// Sockets with names. Connections wait in their queues while no process accepts them.
 pub(crate) struct Held(Vec<(&'static str, OwnedFd)>);
@@ -43,5 +44,28 @@ impl Held {
         handing.env("LISTEN_FDS", self.0.len().to_string());
         handing.env("LISTEN_FDNAMES", names.join(":"));
         handing
+    }
+}
+
+/// An address that refuses connections. It is bound, so that nothing else listens on it meanwhile.
+pub(crate) struct Refusing {
+    pub(crate) address: SocketAddr,
+    _bound: Socket,
+}
+
+impl Refusing {
+    pub(crate) fn bind() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is room");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        bound.bind(&any.into()).expect("a port is free");
+        let address = bound.local_addr().ok().and_then(|address| address.as_socket());
+        Self {
+            address: address.expect("it is bound"),
+            _bound: bound,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 }

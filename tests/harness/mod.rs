@@ -12,7 +12,7 @@
 //! - [`grpc`]: a service of gRPC and its callers.
 //! - [`policies`]: policies of many versions.
 //! - [`refusal`]: what each refusal looks like.
-//! - [`held`]: listening sockets that are handed over; [`http2`]: frames that no client would send.
+//! - [`held`]: listening sockets that are handed over, and one that refuses; [`http2`]: frames that no client would send.
 //! - [`link`]: a wire that can be cut; [`load`]: requests without pause.
 //! - [`middle`]: somebody between a gateway and its admin service.
 //! - [`metrics`]: what `/metrics` tells.

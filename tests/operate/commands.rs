@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::held::Refusing;
 use crate::harness::postern::Postern;
 use crate::harness::process::{Process, postern, run};
 use crate::harness::terminal::Terminal;
@@ -117,12 +118,9 @@ fn a_command_that_is_refused_or_cannot_ask_says_why_with_a_code() {
     let refused = stranger.run(&["user", "list"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(!refused.stderr.contains("nonsense"), "{}", refused.stderr);
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port is free")
-        .local_addr()
-        .expect("it is bound");
+    let gone = Refusing::bind();
     let nobody = Terminal {
-        url: format!("http://{free}"),
+        url: gone.url(),
         token: administrator.token.clone(),
     };
     assert_eq!(nobody.run(&["user", "list"]).code, Some(69));

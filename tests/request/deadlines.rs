@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::harness::client::Request;
 use crate::harness::eventually;
+use crate::harness::held::Refusing;
 use crate::harness::postern::Postern;
 use crate::harness::upstream::{Reply, Upstream};
 
@@ -15,12 +16,8 @@ const ENV_TYPES: &str = "/orgs/acme/env-types";
 
 #[test]
 fn an_orchestrator_that_cannot_be_reached_is_a_bad_gateway() {
-    // A port that nothing listens on: it was free a moment ago, and nothing is told of it.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port is free")
-        .local_addr()
-        .expect("it is bound");
-    let postern = Postern::start(&format!("http://{gone}"));
+    let gone = Refusing::bind();
+    let postern = Postern::start(&gone.url());
     postern.assert_refused(&postern.administrator().get(ENV_TYPES), "upstream-unreachable");
 }
 

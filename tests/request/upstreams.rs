@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
+use crate::harness::held::Refusing;
 use crate::harness::link::Link;
 use crate::harness::postern::{Postern, UPSTREAM_CREDENTIAL};
 use crate::harness::secure::{Secure, Speech};
@@ -19,12 +20,6 @@ use crate::harness::upstream::{Reply, Upstream};
 
 const ENV_TYPES: &str = "/orgs/acme/env-types";
 const VERSIONS: &str = "/orgs/acme/artefact-versions";
-
-/// An address that nothing listens on: it was free a moment ago.
-fn gone() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    format!("http://{}", listener.local_addr().expect("it is bound"))
-}
 
 fn connections(address: impl std::fmt::Display, state: &str) -> String {
     format!("postern_upstream_connections{{endpoint=\"{address}\",state=\"{state}\"}}")
@@ -78,9 +73,9 @@ fn an_endpoint_that_dies_takes_no_request_along_and_is_used_again_when_it_is_bac
 
 #[test]
 fn a_request_that_no_endpoint_has_seen_goes_to_another_whatever_it_is() {
-    let (gone, there) = (gone(), Upstream::answering(200, json!({})));
+    let (gone, there) = (Refusing::bind(), Upstream::answering(200, json!({})));
     let postern = Postern::with(
-        &format!("{gone},{}", there.url()),
+        &format!("{},{}", gone.url(), there.url()),
         &["--upstream-ejection-ms", "600000"],
     );
     let administrator = postern.administrator();
@@ -89,7 +84,7 @@ fn a_request_that_no_endpoint_has_seen_goes_to_another_whatever_it_is() {
     }
     assert_eq!(there.received().len(), 40, "each arrives once");
     assert!(there.received().iter().all(|request| request.body == br#"{"a":1}"#));
-    let gone = gone.trim_start_matches("http://");
+    let gone = gone.address;
     assert_eq!(
         postern.metric(&format!("postern_upstream_healthy{{endpoint=\"{gone}\"}}")),
         0.0
