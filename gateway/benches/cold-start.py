@@ -120,6 +120,7 @@ class Machine:
         command = [self.binary, "gateway", "--upstream", self.upstream, "--data", self.work / "edge"]
         command += ["--admin-url", f"http://127.0.0.1:{self.admin_port}", "--access-log", "off"]
         command += ["--gateway-credential-file", self.work / "admin" / "gateway-credential"]
+        command += ["--feed-public-key-file", self.work / "admin" / "feed-key.pub"]
         command += ["--listen", f"127.0.0.1:{self.port}", "--ops-listen", f"127.0.0.1:{self.ops_port}"]
         with open(self.work / "edge.log", "w", encoding="utf-8") as log:
             return subprocess.Popen(command, stderr=log)
