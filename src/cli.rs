@@ -92,6 +92,12 @@ pub(crate) enum StoreCommand {
     ///
     /// Example: `postern admin restore store-2026-11-30.jsonl --data /var/lib/postern --replaces /var/lib/postern-old/postern.db`
     Restore(RestoreArgs),
+    /// Detach a guard that refuses everybody, also those who would detach it through the API
+    ///
+    /// The admin service that uses the directory of data must not run. The guard is one of the organisation that --org names.
+    ///
+    /// Example: `postern admin detach freeze --org my-org --data /var/lib/postern`
+    Detach(DetachArgs),
 }
 
 /// Options of the commands that read or write a file.
@@ -113,6 +119,16 @@ pub(crate) struct RestoreArgs {
     /// The store that it takes the place of, which nothing may use any more: a file, or a URL as store_url takes it
     #[arg(long, value_name = "STORE")]
     pub(crate) replaces: Option<String>,
+    #[command(flatten)]
+    pub(crate) given: Given<ADMIN>,
+}
+
+/// Options of `postern admin detach`.
+#[derive(Debug, Args)]
+pub(crate) struct DetachArgs {
+    /// Id of the guard
+    #[arg(value_name = "GUARD")]
+    pub(crate) guard: String,
     #[command(flatten)]
     pub(crate) given: Given<ADMIN>,
 }

@@ -1,5 +1,5 @@
-//! Moving a store, and coming back to an earlier state of it: files of the operator's, written and read while no admin service
-//! serves from the store, but for backups.
+//! What the operator does to a store with a process of its own: moving it, coming back to an earlier state of it, and taking out
+//! of it what keeps everybody out. No admin service serves from the store meanwhile, but for backups.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Write};
@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use feed::Clock;
 
+use crate::api::detachment;
 use crate::data_dir::DataDirectory;
 use crate::store::moving::{self, Restored};
 use crate::store::open::Place;
 use crate::store::transfer::{Purpose, TransferError};
+use crate::store::{Actor, Store, StoreError};
 use crate::{OpenError, PostgresPlace, Random};
 
 /// A store that is worked on.
@@ -61,6 +63,14 @@ pub enum MoveError {
     /// The replaced store is another one.
     #[error("the replaced store is another one than the backup's")]
     OtherStore,
+    /// No guard has the id.
+    #[error("{org} has no guard {id}")]
+    NoSuchGuard {
+        /// The organisation.
+        org: String,
+        /// The id.
+        id: String,
+    },
 }
 
 impl StorePlace {
@@ -114,6 +124,33 @@ impl StorePlace {
             random,
         };
         work.restore(reader, file).await
+    }
+
+    /// Detaches a guard, which nobody could have done through the API when it refuses everybody; returns the revision at which
+    /// it is detached. Of a database, other admin services may be serving from it.
+    ///
+    /// # Errors
+    /// [`MoveError`].
+    pub async fn detach_guard(
+        &self,
+        (org, id): (&str, &str),
+        clock: &Clock,
+        random: &Random,
+    ) -> Result<u64, MoveError> {
+        let directory = DataDirectory::take(&self.data)?;
+        let place = self.writable(&directory)?;
+        let (store, _decisions) = Store::open(&place, clock, random).await?;
+        let failed = |error: StoreError| MoveError::Open(place.failure(error));
+        let mut change = store.change(Actor::Operator).await.map_err(failed)?;
+        let guard = change.view.guard(org, id).await.map_err(failed)?;
+        let guard = guard.ok_or_else(|| MoveError::NoSuchGuard {
+            org: org.to_owned(),
+            id: id.to_owned(),
+        })?;
+        change.delete_guard(&guard).await.map_err(failed)?;
+        let revision = change.commit(detachment(&guard)).await.map_err(failed)?;
+        store.close().await;
+        Ok(revision)
     }
 
     fn writable(&self, directory: &DataDirectory) -> Result<Place, OpenError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -23,11 +23,13 @@ pub(super) struct Api {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     bearer: Bearer,
+    /// Fields that every request carries besides.
+    headers: HeaderMap,
 }
 
 impl Api {
     /// Prepares to ask the API at an address without a slash at its end.
-    pub(super) fn new(base: String, bearer: Bearer, tls: ClientConfig) -> Self {
+    pub(super) fn new(base: String, bearer: Bearer, headers: HeaderMap, tls: ClientConfig) -> Self {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -37,6 +39,7 @@ impl Api {
             client: Client::builder(TokioExecutor::new()).build(connector),
             base,
             bearer,
+            headers,
         }
     }
 
@@ -127,7 +130,9 @@ impl Api {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        request.body(Full::from(body)).or(Err(Error::Url(url.to_owned())))
+        let mut request = request.body(Full::from(body)).or(Err(Error::Url(url.to_owned())))?;
+        request.headers_mut().extend(self.headers.clone());
+        Ok(request)
     }
 
     async fn exchange(

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use http::Uri;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Uri};
 use tokio::sync::OnceCell;
 
 use super::api::Api;
@@ -32,6 +33,9 @@ pub(super) struct Connection {
     /// File that holds your token; without it the token is taken from the variable POSTERN_TOKEN
     #[arg(long, global = true, value_name = "FILE", env = "POSTERN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// Send this field with each request, for guards that ask for it; may be given more than once
+    #[arg(long = "header", global = true, value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     tls: TlsFiles,
     /// Print the API's answer as JSON
@@ -69,7 +73,7 @@ impl Connection {
         let bearer = Bearer::find(self.token_file.as_deref(), variables)?;
         let tls = self.tls.config(&base)?;
         Ok(Session {
-            api: Api::new(base, bearer, tls),
+            api: Api::new(base, bearer, self.headers.into_iter().collect(), tls),
             org: OnceCell::new_with(self.org),
             json: self.json,
         })
@@ -119,6 +123,18 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 /// Where the caller's token is, unless it is in a file.
 const TOKEN_VARIABLE: &str = "POSTERN_TOKEN";
 
+/// Reads a field as RFC 9110 §5 writes it. Those that say whose request it is, where it goes and where it ends are not for
+/// the caller to set.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a name, a colon and a value")?;
+    let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+    let value = HeaderValue::try_from(value.trim()).map_err(|error| error.to_string())?;
+    if [AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING].contains(&name) {
+        return Err(format!("{name} is set by the command itself"));
+    }
+    Ok((name, value))
+}
+
 /// Returns an address without a slash at its end. `None` when no path of the API could be put behind it.
 fn base(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
@@ -146,6 +162,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(base(url).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_field_has_a_name_and_a_value_and_is_not_one_of_the_commands_own() {
+        let (name, value) = header("X-Change-Ticket: CHG-1: now").expect("a field");
+        assert_eq!(
+            (name.as_str(), value.as_bytes()),
+            ("x-change-ticket", &b"CHG-1: now"[..])
+        );
+        for refused in [
+            "ticket",
+            ": 1",
+            "a b: 1",
+            "a: b\nc: d",
+            "authorization: Bearer x",
+            "Host: x",
+        ] {
+            assert!(header(refused).is_err(), "{refused}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use admin::{MoveError, PostgresPlace, Random, ReplacedStore, StorePlace, TransferError};
 use feed::Clock;
 
-use crate::cli::{RestoreArgs, StoreCommand};
+use crate::cli::{DetachArgs, RestoreArgs, StoreCommand};
 use crate::config::{ADMIN, Given};
 use crate::exit::{CANNOT_CREATE, DATA, Failure, INPUT_OUTPUT, USAGE};
 
@@ -35,6 +35,7 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
             Ok(())
         }
         StoreCommand::Restore(args) => restore(args).await,
+        StoreCommand::Detach(args) => detach(args).await,
     }
 }
 
@@ -81,6 +82,18 @@ async fn restore(args: RestoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn detach(args: DetachArgs) -> Result<(), Failure> {
+    let mut reading = args.given.read();
+    let place = place_of(&mut reading);
+    let org = reading.text("org");
+    reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
+    let (clock, random) = (Clock::system(), Random::system());
+    let detached = place.detach_guard((&org, &args.guard), &clock, &random).await;
+    let revision = detached.map_err(|error| failure(&error))?;
+    println!("detached {}, at revision {revision}", args.guard);
+    Ok(())
+}
+
 fn place(given: Given<ADMIN>) -> Result<StorePlace, Failure> {
     let mut reading = given.read();
     let place = place_of(&mut reading);
@@ -104,7 +117,7 @@ fn failure(error: &MoveError) -> Failure {
             ..
         } => INPUT_OUTPUT,
         MoveError::File { .. } | MoveError::OtherStore => DATA,
-        MoveError::NotEmpty { .. } => USAGE,
+        MoveError::NotEmpty { .. } | MoveError::NoSuchGuard { .. } => USAGE,
     };
     Failure::new(code, error)
 }

@@ -67,6 +67,11 @@ fn the_commands_of_the_readme_lead_from_nothing_to_a_rule_in_force() {
         &Terminal::of_administrator(&postern),
     );
     assert!(said.contains("it can be published"), "{said}");
+    let terminal = Terminal::of_administrator(&postern);
+    let refused = terminal.run(&["policy", "detach", "change-ticket"]);
+    assert!(refused.stderr.contains("guard-denied"), "{}", refused.stderr);
+    run_literally(&workshop, &commands_of_the_readme("taken out again"), &terminal);
+    administrator.delete("/orgs/acme/apps/shop").ok(200);
 }
 
 /// Returns the lines that stand in `policies/README.md` below a mark.

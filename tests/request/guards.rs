@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::harness::caller::{Roles, ServiceUser};
 use crate::harness::client::Request;
-use crate::harness::postern::Postern;
+use crate::harness::eventually;
+use crate::harness::postern::{Halves, ORG, Postern};
+use crate::harness::process::run;
+use crate::harness::refusal::assert_refused;
 use crate::harness::upstream::{Reply, Upstream};
 
 const APP: &str = "/orgs/acme/apps/shop";
@@ -189,4 +192,33 @@ fn a_request_under_way_ends_when_a_guard_comes_that_refuses_it() {
         1.0
     );
     drop(other);
+}
+
+#[test]
+fn a_guard_that_refuses_everybody_is_detached_where_the_store_is() {
+    let upstream = Upstream::answering(200, json!({}));
+    let halves = Halves::start(&upstream.url(), &[]);
+    let administrator = halves.administrator();
+    administrator.publish_guests(&["obeys_settings"]);
+    let guard = administrator.attach("freeze", "/orgs/acme", &frozen("guard.write"));
+    let detach = || administrator.delete(&format!("/orgs/{ORG}/guards/{guard}"));
+    assert_refused(&detach(), "guard-denied");
+    let data = halves.admin_data();
+    let data = data.to_str().expect("text");
+    let detach_there = |guard: &str| run(["admin", "detach", guard, "--org", ORG, "--data", data]);
+    assert_eq!(detach_there(&guard).code, Some(69), "the admin service uses it");
+    let halves = halves.kill_admin();
+    let unknown = detach_there("unknown");
+    assert_eq!(unknown.code, Some(64));
+    assert!(
+        unknown.stderr.contains("acme has no guard unknown"),
+        "{}",
+        unknown.stderr
+    );
+    let ended = detach_there(&guard);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let _halves = halves.start_admin();
+    eventually("guards can be administered again", || {
+        (detach().status == 404).then_some(())
+    });
 }

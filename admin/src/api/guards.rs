@@ -136,14 +136,7 @@ pub(super) async fn detach(
     let guard = guard.ok_or(ApiError::NotFound)?;
     writing.check_may_attach(&guard.scope).await?;
     writing.change.delete_guard(&guard).await?;
-    let entry = AuditEntry {
-        operation: "detachGuard",
-        target: target(&guard),
-        org,
-        before: Some(described(&guard)?),
-        after: None,
-    };
-    let revision = writing.change.commit(entry).await?;
+    let revision = writing.change.commit(detachment(&guard)).await?;
     Ok(removed(revision))
 }
 
@@ -236,4 +229,16 @@ fn target(guard: &Guard) -> String {
 
 fn described(guard: &Guard) -> Result<Value, ApiError> {
     serde_json::to_value(GuardView::of(guard)?).map_err(ApiError::internal)
+}
+
+/// Returns what is written down of a guard that is detached.
+pub(crate) fn detachment(guard: &Guard) -> AuditEntry {
+    AuditEntry {
+        operation: "detachGuard",
+        target: target(guard),
+        org: guard.org.clone(),
+        // What cannot be told of it must not keep it in place.
+        before: described(guard).ok(),
+        after: None,
+    }
 }

@@ -54,6 +54,8 @@ mod rules;
 mod tokens;
 mod users;
 
+pub(crate) use guards::detachment;
+
 /// What the API's handlers need.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {

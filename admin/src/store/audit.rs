@@ -25,6 +25,8 @@ pub(crate) enum Actor {
         /// Id of the new administrator.
         administrator: String,
     },
+    /// Whoever holds the store itself, with a command on its machine.
+    Operator,
 }
 
 /// What a change did, for people.
@@ -49,6 +51,7 @@ impl Actor {
             Self::Subject { id, .. } => id,
             Self::Gateway { creator } => creator.as_deref().unwrap_or(GATEWAY),
             Self::Bootstrap { administrator } => administrator,
+            Self::Operator => BOOTSTRAP,
         }
     }
 
@@ -56,7 +59,9 @@ impl Actor {
         match self {
             Self::Subject { id, token } => ("subject", Some(id), Some(token)),
             Self::Gateway { creator } => (GATEWAY, creator.as_deref(), None),
-            Self::Bootstrap { administrator } => ("bootstrap", Some(administrator), None),
+            Self::Bootstrap { administrator } => (BOOTSTRAP, Some(administrator), None),
+            // The schema has no word of its own for those who need no token.
+            Self::Operator => (BOOTSTRAP, None, None),
         }
     }
 }
@@ -85,3 +90,5 @@ impl Change {
 }
 
 const GATEWAY: &str = "gateway";
+
+const BOOTSTRAP: &str = "bootstrap";

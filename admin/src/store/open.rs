@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// Wraps what makes it useless.
-    pub(super) fn failure(&self, error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
+    pub(crate) fn failure(&self, error: impl std::error::Error + Send + Sync + 'static) -> OpenError {
         failure(&self.name(), error)
     }
 
