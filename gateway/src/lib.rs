@@ -27,7 +27,7 @@
 //!
 //! In the order in which a change meets them:
 //! - [`mod@enrol`]: being let in.
-//! - [`control`], [`sync`]: following the feed; [`hearing`]: of which moment it tells;
+//! - [`control`], [`sync`]: following the feed; [`lines`]: its octets; [`hearing`]: of which moment it tells;
 //!   [`acknowledge`]: telling how far we are.
 //! - [`policies`]: what is decided with, at one revision.
 //! - [`cache`]: what is known, at one revision.
@@ -74,6 +74,7 @@ mod hearing;
 mod inputs;
 mod journal;
 mod json_body;
+mod lines;
 mod listeners;
 mod load;
 mod metrics;

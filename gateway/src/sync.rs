@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::{Buf as _, BytesMut};
 use feed::vouch::{Unvouched, Witness};
 use feed::{Clock, FeedKeys, Frame};
-use http::{Method, StatusCode};
+use http::Response;
+use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 
 use crate::acknowledge::Acknowledger;
-use crate::body::RequestBody;
 use crate::cache::{Cache, Snapshot, Stale};
 use crate::hearing::{Hearing, Late};
+use crate::lines::{Lines, Unreadable};
 use crate::policies::{Desired, Keeper};
 use crate::refusal::Refusal;
 use crate::upstream::Pool;
@@ -46,8 +46,8 @@ enum Lost {
     Introduction(#[source] Refusal),
     #[error("nothing came for {SILENCE_MAX:?}")]
     Silence,
-    #[error("a line is longer than {LINE_BYTES_MAX} octets")]
-    LineTooLong,
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("no randomness for a nonce")]
     Nonce,
     #[error(transparent)]
@@ -112,7 +112,7 @@ impl Follower {
             store.unwrap_or_default()
         );
         let hearing = Hearing::asked(self.clock.clone());
-        let asking = self.admin.ask_at(endpoint, Method::GET, &path, RequestBody::empty());
+        let asking = self.admin.stream_from(endpoint, &path, Lines::ACCEPTED);
         // The connection is held as long as the feed lasts, and ends with it.
         let (response, _lease) = timeout(SILENCE_MAX, asking)
             .await
@@ -124,16 +124,17 @@ impl Follower {
         let introduced = self.acknowledger.tell(endpoint).await;
         introduced.map_err(Lost::Introduction)?;
         let witness = Witness::new(&self.keys, nonce);
-        self.read(endpoint, (witness, hearing), response.into_body()).await
+        self.read(endpoint, (witness, hearing), response).await
     }
 
     async fn read(
         &self,
         endpoint: usize,
         (mut witness, mut hearing): (Witness<'_>, Hearing),
-        mut body: Incoming,
+        response: Response<Incoming>,
     ) -> Result<(), Lost> {
-        let mut lines = Lines::default();
+        let mut lines = Lines::of(response.headers())?;
+        let mut body = response.into_body();
         let mut arriving = Arriving::default();
         loop {
             while let Some(line) = lines.next()? {
@@ -157,7 +158,7 @@ impl Follower {
                 .map_err(|_elapsed| Lost::Silence)?;
             let Some(frame) = frame else { return Ok(()) };
             if let Ok(data) = frame?.into_data() {
-                lines.push(&data);
+                lines.push(data);
             }
         }
     }
@@ -227,60 +228,8 @@ fn nonce() -> Result<String, Lost> {
     Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 
-/// Cuts a stream of octets into lines.
-#[derive(Default)]
-struct Lines {
-    buffer: BytesMut,
-    /// Octets at the front that are known to hold no line end.
-    searched: usize,
-}
-
-impl Lines {
-    fn push(&mut self, data: &[u8]) {
-        self.buffer.extend_from_slice(data);
-    }
-
-    fn next(&mut self) -> Result<Option<BytesMut>, Lost> {
-        let Some(end) = self.buffer[self.searched..].iter().position(|octet| *octet == b'\n') else {
-            self.searched = self.buffer.len();
-            return if self.searched > LINE_BYTES_MAX {
-                Err(Lost::LineTooLong)
-            } else {
-                Ok(None)
-            };
-        };
-        let line = self.buffer.split_to(self.searched + end);
-        self.buffer.advance(1);
-        self.searched = 0;
-        Ok(Some(line))
-    }
-}
-
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Heartbeats come each second; after this the connection is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-
-/// Longest line of the feed, in octets: a change of 50,000 subjects.
-const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_found_however_the_octets_arrive() {
-        for size in 1..8 {
-            let mut lines = Lines::default();
-            let mut found = Vec::new();
-            for part in b"one\n\ntwo three\nfour".chunks(size) {
-                lines.push(part);
-                while let Some(line) = lines.next().expect("short lines") {
-                    found.push(String::from_utf8(line.to_vec()).expect("text"));
-                }
-            }
-            assert_eq!(found, ["one", "", "two three"], "in parts of {size}");
-        }
-    }
-}

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use feed::token::Kind;
 use feed::{Acknowledgement, Clock, Digest, EffectReport, Enrolled, Enrolment};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,9 +28,11 @@ use crate::roles::RoleCatalogue;
 use crate::store::decisions::Decisions;
 use crate::store::{Actor, AuditEntry, Store};
 use crate::trust;
+use coding::Coding;
 use stream::{Asked, Position, Teller};
 
 mod announcer;
+mod coding;
 mod effects;
 mod policies;
 mod ring;
@@ -120,6 +122,7 @@ async fn enrol(
 async fn follow(
     State(api): State<FeedApi>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     query: Result<Query<FollowQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|_malformed| ApiError::Field {
@@ -141,15 +144,20 @@ async fn follow(
         position,
         nonce: query.nonce,
     };
-    let teller = Teller::new(Arc::clone(&api.announcer), sender);
+    let coding = Coding::of(&headers);
+    let teller = Teller::new(Arc::clone(&api.announcer), sender, coding);
     api.feeds.spawn(&peer, teller.run(asked))?;
     let chunks = futures_util::stream::unfold(receiver, async |mut receiver| {
         let chunk = receiver.recv().await?;
         Some((Ok::<_, Infallible>(chunk), receiver))
     });
     let mut response = Response::new(Body::from_stream(chunks));
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    fields.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(name) = coding.name() {
+        fields.insert(CONTENT_ENCODING, name);
+    }
     Ok(response)
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::announcer::Announcer;
+use super::coding::Coding;
 use super::ring::{Next, Told};
 use crate::store::snapshot::Cursor;
 use crate::store::{StoreError, View};
@@ -35,6 +36,7 @@ pub(super) struct Position {
 pub(super) struct Teller {
     announcer: Arc<Announcer>,
     chunks: mpsc::Sender<Bytes>,
+    coding: Coding,
 }
 
 /// Why a feed ended.
@@ -46,13 +48,19 @@ enum Ended {
     Stalled,
     #[error("the frame cannot be written")]
     Frame(#[from] serde_json::Error),
+    #[error("the snapshot cannot be compressed")]
+    Compress(#[from] std::io::Error),
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
 
 impl Teller {
-    pub(super) fn new(announcer: Arc<Announcer>, chunks: mpsc::Sender<Bytes>) -> Self {
-        Self { announcer, chunks }
+    pub(super) fn new(announcer: Arc<Announcer>, chunks: mpsc::Sender<Bytes>, coding: Coding) -> Self {
+        Self {
+            announcer,
+            chunks,
+            coding,
+        }
     }
 
     /// Tells until the gateway goes, reads nothing for [`STALL_MAX`], or the store fails; then the stream ends, and the
@@ -61,7 +69,7 @@ impl Teller {
         let Err(ended) = self.tell(asked).await;
         match ended {
             Ended::Gone => tracing::debug!("a feed ended: the gateway has gone"),
-            Ended::Stalled | Ended::Frame(_) | Ended::Store(_) => {
+            Ended::Stalled | Ended::Frame(_) | Ended::Compress(_) | Ended::Store(_) => {
                 tracing::warn!(error = &ended as &dyn std::error::Error, "a feed ended");
             }
         }
@@ -159,11 +167,18 @@ impl Teller {
 
     async fn send_unsigned(&self, lines: String, digest: &mut SnapshotDigest) -> Result<(), Ended> {
         digest.take(lines.as_bytes());
-        self.send(lines.into()).await
+        self.put(self.coding.compressed(lines.into())?).await
     }
 
     async fn send(&self, lines: Bytes) -> Result<(), Ended> {
-        match timeout(STALL_MAX, self.chunks.send(lines)).await {
+        for chunk in self.coding.stored(lines) {
+            self.put(chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, chunk: Bytes) -> Result<(), Ended> {
+        match timeout(STALL_MAX, self.chunks.send(chunk)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(Ended::Gone),
             Err(_elapsed) => Err(Ended::Stalled),

@@ -1,6 +1,7 @@
 //! The feed: what a gateway is told, from whatever it knows already.
 
 use feed::{Frame, Record, SubjectKind};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::gateway::NONCE;
@@ -61,6 +62,53 @@ async fn a_gateway_that_knows_nothing_gets_a_snapshot_and_then_each_change() {
             (app("web").to_string(), "developer")
         ]
     );
+}
+
+#[tokio::test]
+async fn whoever_takes_zstandard_is_told_the_same_in_it_and_can_read_each_part_at_once() {
+    let plane = Plane::start().await;
+    for _ in 0..20 {
+        plane.service_user("member").await;
+    }
+    let credential = format!("Bearer {}", plane.credential);
+    let mut octets = Vec::new();
+    for coding in ["identity", "zstd"] {
+        let fields = [("authorization", credential.as_str()), ("accept-encoding", coding)];
+        let response = plane
+            .open("GET", &format!("/feed?nonce={NONCE}"), String::new(), &fields)
+            .await;
+        let told = response.headers().get("content-encoding").map(|value| value.as_bytes());
+        assert_eq!(told, (coding == "zstd").then_some(&b"zstd"[..]));
+        assert_eq!(response.headers()["vary"], "accept-encoding");
+        let (mut body, mut sent, mut lines) = (response.into_body(), 0, String::new());
+        let mut unread = Vec::new();
+        while !lines.contains("snapshot-end") {
+            let frame = body.frame().await.expect("it goes on").expect("it arrives");
+            let data = frame.into_data().expect("data");
+            sent += data.len();
+            unread.extend_from_slice(&data);
+            // A head of a stored frame may come alone; its octets are next.
+            let read = match coding {
+                "zstd" => zstd::stream::decode_all(&unread[..]).ok(),
+                _ => Some(unread.clone()),
+            };
+            if let Some(read) = read {
+                unread.clear();
+                lines.push_str(std::str::from_utf8(&read).expect("text"));
+            }
+        }
+        let records: Vec<String> = lines
+            .lines()
+            .filter(|line| line.contains("\"record\""))
+            .map(str::to_owned)
+            .collect();
+        octets.push((sent, records));
+    }
+    let [(plain, records), (compressed, same)] = &octets[..] else {
+        panic!("two were read");
+    };
+    assert_eq!((records.len(), records), (42, same));
+    assert!(compressed * 2 < *plain, "{compressed} of {plain} octets");
 }
 
 #[tokio::test]

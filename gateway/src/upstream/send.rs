@@ -73,19 +73,24 @@ impl Pool {
         self.send(request(body)?, sending).await
     }
 
-    /// Asks one endpoint for something as ourselves, and no other.
+    /// Asks one endpoint as ourselves for something that is read as it comes, in any of the content codings accepted.
     ///
     /// # Errors
     /// As [`Pool::send`].
-    pub(crate) async fn ask_at(
+    pub(crate) async fn stream_from(
         self: &Rc<Self>,
         endpoint: usize,
-        method: Method,
         path: &str,
-        body: RequestBody,
+        accepted: HeaderValue,
     ) -> Result<Answered, Refusal> {
-        let request = own_request(&self.upstream, &method, path, body)?;
-        let wait = Wait::new(&self.upstream, &method, None);
+        let mut request = own_request(&self.upstream, &Method::GET, path, RequestBody::empty())?;
+        request.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
+        self.ask_at(endpoint, request).await
+    }
+
+    /// Asks one endpoint, and no other.
+    async fn ask_at(self: &Rc<Self>, endpoint: usize, request: Request<RequestBody>) -> Result<Answered, Refusal> {
+        let wait = Wait::new(&self.upstream, request.method(), None);
         match self.attempt(endpoint, request, wait, true).await {
             Ok(answered) => Ok(answered),
             Err(Failure::NotSent(_, refusal) | Failure::NoAnswer(refusal) | Failure::Final { refusal, .. }) => {
@@ -119,7 +124,8 @@ impl Pool {
         (body, bytes_max): (Bytes, usize),
     ) -> Result<StatusCode, Refusal> {
         let body = RequestBody::Full(Some(body));
-        let answered = self.ask_at(endpoint, Method::POST, path, body).await?;
+        let request = own_request(&self.upstream, &Method::POST, path, body)?;
+        let answered = self.ask_at(endpoint, request).await?;
         let (status, _, _) = read_whole(answered, bytes_max).await?;
         Ok(status)
     }
