@@ -84,7 +84,9 @@ fn nothing_that_was_acknowledged_is_lost_when_a_process_with_its_store_in_postgr
 
 fn killed_again_and_again(flags: &[&str]) {
     let upstream = Upstream::answering(200, json!([]));
-    let mut postern = Postern::with(&upstream.url(), flags);
+    // Revoked tokens are shown again and again, by one source.
+    let flags = [flags, &["--invalid-credentials-burst", "1000"]].concat();
+    let mut postern = Postern::with(&upstream.url(), &flags);
     let rounds = std::env::var(ROUNDS).map_or(ROUNDS_OTHERWISE, |text| text.parse().expect("a number of rounds"));
     let mut all = Told::default();
     for round in 0..rounds {
