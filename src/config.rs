@@ -30,6 +30,7 @@ use serde::Deserialize;
 
 pub(crate) use example::example;
 pub(crate) use keys::{ADMIN, GATEWAY, SERVE};
+pub(crate) use store::ConsoleConfig;
 pub(crate) use upstream::UpstreamConfig;
 
 /// Values as they were given by flags and variables, for one of the commands.

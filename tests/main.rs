@@ -5,6 +5,7 @@
 //! - [`attack`]: what nobody sends by mistake, and what the orchestrator gets of it.
 //! - [`change`]: the path of a change, from the API to the next request.
 //! - [`clients`]: clients that others have written.
+//! - [`console`]: what people do in a browser.
 //! - [`operate`]: starting, watching and stopping.
 //! - [`policies`]: the tools of policy authors, and policies from a registry to a rule in force.
 //! - [`coverage`]: that nothing was forgotten above.
@@ -13,6 +14,7 @@
 mod attack;
 mod change;
 mod clients;
+mod console;
 mod coverage;
 mod harness;
 mod operate;

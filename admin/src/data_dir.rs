@@ -17,6 +17,9 @@ pub const BOOTSTRAP_TOKEN_FILE: &str = "bootstrap-token";
 /// File of the data directory that holds the credential with which gateways read the feed and reach the API.
 pub const GATEWAY_CREDENTIAL_FILE: &str = "gateway-credential";
 
+/// File of the data directory that holds the key with which the command line asks the console for links to sign in.
+pub const CONSOLE_KEY_FILE: &str = "console-key";
+
 /// File of the data directory that holds the private key with which the feed is signed: PKCS#8 in PEM.
 pub const FEED_KEY_FILE: &str = "feed-key";
 
@@ -101,6 +104,17 @@ impl DataDirectory {
             }
             Err(source) => Err(OpenError::Io { path, source }),
         }
+    }
+
+    /// Makes the key with which the command line asks the console for links, in the place of an earlier one.
+    pub(crate) fn console_key(&self, random: &Random) -> Result<Digest, OpenError> {
+        let made = random.secret(Kind::ConsoleKey);
+        let secret = made.map_err(|source| OpenError::Io {
+            path: self.path.join(CONSOLE_KEY_FILE),
+            source,
+        })?;
+        self.write_secret(CONSOLE_KEY_FILE, &secret)?;
+        Ok(secret.digest())
     }
 
     /// Returns the key that signs the feed: that of a file which replicas share, or else the directory's own, which is

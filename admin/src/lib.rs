@@ -7,6 +7,7 @@
 //! # Layout
 //! - `api`: what clients ask, by path; its rules are checked inside the transaction that they guard.
 //! - `store`: the rows, the audit entries and the change log, in one transaction for each change.
+//! - `console`: the API as people see it, in a browser.
 //! - `feed_api`: what gateways are told and what they report.
 //! - `trust`, `fleet`, `identity`, `gateways`: whose word is taken.
 //! - `open`, `bootstrap`, `data_dir`: the start.
@@ -26,6 +27,7 @@ use feed::key::SigningKey;
 mod api;
 mod body;
 mod bootstrap;
+mod console;
 mod data_dir;
 mod error;
 mod evaluator;
@@ -41,8 +43,10 @@ mod store;
 mod transfer;
 mod trust;
 
+pub use console::{ConsoleCounts, InvalidOrigin, Origin};
 pub use data_dir::{
-    BOOTSTRAP_TOKEN_FILE, DECISIONS_FILE, FEED_KEY_FILE, FEED_PUBLIC_KEY_FILE, GATEWAY_CREDENTIAL_FILE, STORE_FILE,
+    BOOTSTRAP_TOKEN_FILE, CONSOLE_KEY_FILE, DECISIONS_FILE, FEED_KEY_FILE, FEED_PUBLIC_KEY_FILE,
+    GATEWAY_CREDENTIAL_FILE, STORE_FILE,
 };
 pub use gateways::{GatewayStatus, SILENT_AFTER_MS};
 pub use open::{OpenError, open};
@@ -92,8 +96,10 @@ pub struct Admin {
     decisions: Arc<Decisions>,
     evaluator: Arc<Evaluator>,
     router: Router,
+    api: api::Api,
+    console: Arc<console::Counting>,
     bootstrapped: bool,
-    _directory: DataDirectory,
+    directory: DataDirectory,
 }
 
 /// What opening has made of the settings.
@@ -114,6 +120,23 @@ impl Admin {
     /// Returns the routes of the API and of the feed. Whoever serves them adds limits on connections and headers.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Returns the routes of the console, for browsers that find it at an origin. A key is written to the data directory,
+    /// in the place of an earlier one, with which the command line asks for links to sign in.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`] when the key cannot be made or written.
+    pub fn console(&self, origin: Origin, gateway_url: &str) -> Result<Router, OpenError> {
+        let key = self.directory.console_key(&self.api.random)?;
+        let counts = Arc::clone(&self.console);
+        let console = console::Console::new(self.api.clone(), (origin, gateway_url), key, counts);
+        Ok(console.routes())
+    }
+
+    /// Returns what has come of requests to the console.
+    pub fn console_counts(&self) -> ConsoleCounts {
+        self.console.counts()
     }
 
     /// Returns the newest revision.
@@ -204,7 +227,7 @@ impl Admin {
             gateways: Arc::clone(&gateways),
             clock: settings.clock,
         });
-        let router = api::routes(api)
+        let router = api::routes(api.clone())
             .layer(from_fn_with_state(Arc::clone(&trust), trust::require_identity))
             .merge(feed_api::routes(feed_api.clone()))
             .fallback(async || error::ApiError::NotFound)
@@ -218,8 +241,10 @@ impl Admin {
             decisions,
             evaluator,
             router,
+            api,
+            console: Arc::default(),
             bootstrapped,
-            _directory: parts.directory,
+            directory: parts.directory,
         }
     }
 }

@@ -48,7 +48,7 @@ start_postern() { # NAME FLAGS...
     local name=$1; shift
     mkdir -p "$work/$name"
     "$target/dist/postern" serve --upstream "http://127.0.0.1:$backend" --upstream-token-file "$work/credential" --org bench \
-        --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --workers 1 --data "$work/$name" "$@" 2>"$work/$name.log" & pids+=($!)
+        --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --console-listen "" --workers 1 --data "$work/$name" "$@" 2>"$work/$name.log" & pids+=($!)
     eval "${name}_pid=$!"
     until grep -q '"message":"listening"' "$work/$name.log"; do sleep 0.1; done
     eval "${name}_url=http://$(sed -n 's/.*"listening","requests":"\([^"]*\)".*/\1/p' "$work/$name.log")"

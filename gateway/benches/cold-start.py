@@ -111,7 +111,7 @@ class Machine:
 
     def admin(self):
         command = [self.binary, "admin", "--data", self.work / "admin", "--org", ORG]
-        command += ["--admin-listen", f"127.0.0.1:{self.admin_port}"]
+        command += ["--admin-listen", f"127.0.0.1:{self.admin_port}", "--console-listen", ""]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait("the admin service", lambda: get(self.admin_port, "/livez"))
         return process

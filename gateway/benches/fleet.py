@@ -304,7 +304,7 @@ class Replica:
     def __init__(self, fleet, number):
         self.namespace, self.address = fleet.net.host(f"admin-{number}", 20 + number)
         self.data = fleet.work / f"admin-{number}"
-        command = [fleet.binary, "admin", "--data", self.data, "--admin-listen", "0.0.0.0:8081", "--org", ORG]
+        command = [fleet.binary, "admin", "--data", self.data, "--admin-listen", "0.0.0.0:8081", "--console-listen", "", "--org", ORG]
         command += ["--store-url", fleet.store_url]
         self.process = Process(self.namespace, command, fleet.work / f"admin-{number}.log")
 

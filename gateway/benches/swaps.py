@@ -44,7 +44,7 @@ class Gateway:
         self.write_config(0)
         command = [binary, "serve", "--config", self.config, "--upstream", upstream, "--org", ORG, "--data", work / "data"]
         command += ["--upstream-token-file", work.parent / "credential", "--access-log", "/dev/null", "--workers", "2"]
-        command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--files-watch-interval-ms", "100"]
+        command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--console-listen", "", "--files-watch-interval-ms", "100"]
         if certificate:
             command += ["--tls-certificate-file", certificate[0], "--tls-key-file", certificate[1]]
         self.process, told = start(command, work / "log")

@@ -86,6 +86,14 @@ impl Bearer {
         &self.0
     }
 
+    /// Returns the secret that a file holds.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::UnusableToken`].
+    pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
+        Self::find(Some(path), &|_name| None)
+    }
+
     fn find(file: Option<&Path>, variables: &Variables) -> Result<Self, Error> {
         let (text, place) = match file {
             Some(path) => (read(path)?, path.display().to_string()),
@@ -136,7 +144,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// Returns an address without a slash at its end. `None` when no path of the API could be put behind it.
-fn base(url: &str) -> Option<String> {
+pub(super) fn base(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
     let known = [&Scheme::HTTP, &Scheme::HTTPS].contains(&uri.scheme()?);
     // Name and password in an address would end up in messages.

@@ -5,7 +5,7 @@
 //! has to be looked up first, or two things are compared.
 //!
 //! # Layout
-//! - [`user`], [`role`], [`token`], [`fleet`]: the commands, one file each; [`policy`]: those about policies.
+//! - [`user`], [`role`], [`token`], [`fleet`], [`console`]: the commands, one file each; [`policy`]: those about policies.
 //! - [`connection`], [`tls`]: the options they share; [`api`]: one request and its answer.
 //! - [`names`]: who is meant by a name, and which organisation; [`expiry`]: when a token ends.
 //! - [`oci`]: components in OCI registries.
@@ -16,6 +16,7 @@
 
 mod api;
 mod connection;
+mod console;
 mod error;
 mod expiry;
 mod fleet;
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     Token(Token),
     /// Gateways: how far each is, and which may join
     Fleet(Fleet),
+    /// The console: signing in to it from the server's terminal
+    #[command(subcommand)]
+    Console(console::Command),
 }
 
 /// `postern user`
@@ -117,6 +121,7 @@ async fn answer(command: Command, variables: &Variables, clock: &Clock) -> Resul
         Command::User(user) => user::answer(user.command, &user.connection.open(variables)?).await,
         Command::Role(role) => role::answer(role.command, &role.connection.open(variables)?).await,
         Command::Fleet(fleet) => fleet::answer(fleet.command, &fleet.connection.open(variables)?).await,
+        Command::Console(command) => console::answer(command).await,
         Command::Token(token) => token::answer(token.command, &token.connection.open(variables)?, clock).await,
     }
 }

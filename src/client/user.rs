@@ -40,6 +40,26 @@ pub(super) enum Command {
         /// Role on the organisation
         role: String,
     },
+    /// Give a service user another name
+    #[command(after_help = "Example:\n  postern user rename ci ci-shop")]
+    Rename {
+        /// Id, or a name that one user only has
+        user: String,
+        /// Name, for people; it need not be the only one
+        name: String,
+    },
+    /// Disable a service user: its tokens are refused until it is enabled again
+    #[command(after_help = "Example:\n  postern user disable ci")]
+    Disable {
+        /// Id, or a name that one user only has
+        user: String,
+    },
+    /// Enable a service user that was disabled
+    #[command(after_help = "Example:\n  postern user enable ci")]
+    Enable {
+        /// Id, or a name that one user only has
+        user: String,
+    },
     /// Delete a service user and all its tokens, at once
     #[command(after_help = "Example:\n  postern user delete ci")]
     Delete {
@@ -49,12 +69,13 @@ pub(super) enum Command {
 }
 
 /// Columns of a list of subjects.
-pub(super) const COLUMNS: [Column; 6] = [
+pub(super) const COLUMNS: [Column; 7] = [
     ("ID", "id"),
     ("NAME", "name"),
     ("TYPE", "type"),
     ("ROLE", "role"),
     ("EMAIL", "email"),
+    ("DISABLED", "disabled"),
     ("CREATED", "created_at"),
 ];
 
@@ -73,20 +94,22 @@ pub(super) async fn answer(command: Command, session: &Session) -> Result<Output
             let user = session.api.get(&path(session, &user).await?).await?;
             Ok(shown(session, &user))
         }
-        Command::SetRole { user, role } => {
-            let path = path(session, &user).await?;
-            let user = session
-                .api
-                .ask(Method::PATCH, &path, Some(&json!({"role": role})))
-                .await?;
-            Ok(shown(session, &user))
-        }
+        Command::SetRole { user, role } => change(session, &user, &json!({"role": role})).await,
+        Command::Rename { user, name } => change(session, &user, &json!({"name": name})).await,
+        Command::Disable { user } => change(session, &user, &json!({"disabled": true})).await,
+        Command::Enable { user } => change(session, &user, &json!({"disabled": false})).await,
         Command::Delete { user } => {
             let path = path(session, &user).await?;
             session.api.ask(Method::DELETE, &path, None).await?;
             Ok(Output::done(session, &format!("deleted {user}")))
         }
     }
+}
+
+async fn change(session: &Session, user: &str, change: &Value) -> Result<Output, Error> {
+    let path = path(session, user).await?;
+    let user = session.api.ask(Method::PATCH, &path, Some(change)).await?;
+    Ok(shown(session, &user))
 }
 
 /// Shows subjects.

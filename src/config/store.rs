@@ -1,8 +1,20 @@
-//! Settings of the store.
+//! Settings of the control plane: its store, and the console.
 
-use admin::PostgresPlace;
+use std::net::SocketAddr;
+
+use admin::{Origin, PostgresPlace};
 
 use super::Reading;
+
+/// Settings of the console.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsoleConfig {
+    pub(crate) listen: SocketAddr,
+    /// `None`: this machine, on the port that it listens on.
+    pub(crate) origin: Option<Origin>,
+    /// Empty: nobody has said.
+    pub(crate) gateway_url: String,
+}
 
 impl Reading {
     /// Returns the database of a store that is not in the data directory.
@@ -23,6 +35,30 @@ impl Reading {
                 None
             }
         }
+    }
+
+    /// Returns where the console listens, and where browsers find it if not there; `None`: there is no console.
+    pub(crate) fn console(&mut self) -> Option<ConsoleConfig> {
+        let url = self.text("console_url");
+        let origin = match url.as_str() {
+            "" => None,
+            url => match Origin::parse(url) {
+                Ok(origin) => Some(origin),
+                Err(error) => {
+                    self.errors.push(format!("console_url: {url:?} is {error}"));
+                    None
+                }
+            },
+        };
+        let gateway_url = self.text("console_gateway_url");
+        if self.text("console_listen").is_empty() {
+            return None;
+        }
+        Some(ConsoleConfig {
+            listen: self.address("console_listen"),
+            origin,
+            gateway_url,
+        })
     }
 
     /// Returns the password for databases of stores, without the end of its line.

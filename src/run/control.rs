@@ -117,6 +117,26 @@ impl Collector for AdminMetrics {
         let waited = "How long changes waited for their turn, together.";
         let waited = encoder.encode_descriptor("postern_store_lock_wait_seconds", waited, None, MetricType::Counter)?;
         ConstCounter::new(health.lock_wait.as_secs_f64()).encode(waited)?;
+        let console = self.0.console_counts();
+        for (name, help, value) in [
+            (
+                "postern_console_sign_ins",
+                "People who have signed in to the console.",
+                console.sign_ins,
+            ),
+            (
+                "postern_console_sign_ins_refused",
+                "Links to sign in that were unknown, used or too old.",
+                console.sign_ins_refused,
+            ),
+            (
+                "postern_console_refusals",
+                "Requests to the console that a policy, a guard or the check of where they came from has refused.",
+                console.refusals,
+            ),
+        ] {
+            counter(&mut encoder, name, help, value)?;
+        }
         let help = "Revisions by which a gateway is behind the store, as it last reported.";
         let mut family = encoder.encode_descriptor("postern_feed_lag_revisions", help, None, MetricType::Gauge)?;
         let gateways = self.0.gateways();

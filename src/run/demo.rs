@@ -1,6 +1,6 @@
 //! Everything in one process, with a sandbox orchestrator, and lines to paste.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use feed::Clock;
@@ -28,18 +28,26 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
         .with("upstream", format!("http://{sandbox}"))
         .with("upstream_token_file", credential_file.display().to_string())
         .with("listen", free_or_any(args.listen).to_string())
-        .with("admin_listen", "127.0.0.1:0");
+        .with("admin_listen", "127.0.0.1:0")
+        .with("console_listen", free_or_any(CONSOLE).to_string());
     let mut reading = given.read();
     let mut plan = Plan::of(&mut reading);
     plan.control.data = directory.0.join("data");
     plan.control.org = ORG.to_owned();
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
+    let data = plan.control.data.clone();
     let token_file = plan.control.data.join(admin::BOOTSTRAP_TOKEN_FILE);
     let served = serve::start(plan, Sockets::default(), Registry::default()).await?;
     served.ready().await;
+    let console = console_command(served.console_url(), &data);
     println!(
         "{}",
-        introduction(served.address(), served.admin_address(), &secret_file(&token_file)?)
+        introduction(
+            served.address(),
+            served.admin_address(),
+            &secret_file(&token_file)?,
+            &console
+        )
     );
     signals.next().await;
     served.stop().await;
@@ -47,6 +55,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<(), Failure> {
 }
 
 const ORG: &str = "demo-org";
+
+/// Where the console listens, if nobody else does.
+const CONSOLE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8083));
 
 /// Starts the sandbox orchestrator and writes down the credential that it demands.
 async fn start_sandbox(directory: &Temporary) -> Result<(SocketAddr, Serving, PathBuf), Failure> {
@@ -76,7 +87,15 @@ fn free_or_any(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn introduction(requests: SocketAddr, admin: SocketAddr, token: &str) -> String {
+/// Returns the command that prints a link to the console; this program may be on nobody's path.
+fn console_command(url: Option<&str>, data: &Path) -> String {
+    let program =
+        std::env::current_exe().map_or_else(|_unknown| "postern".to_owned(), |path| path.display().to_string());
+    let url = url.unwrap_or_default().replace("localhost", "127.0.0.1");
+    format!("{program} console open --url {url} --data {}", data.display())
+}
+
+fn introduction(requests: SocketAddr, admin: SocketAddr, token: &str, console: &str) -> String {
     format!(
         r#"Postern stands in front of a sandbox orchestrator. Requests: http://{requests}  Health and metrics: http://{admin}
 Everything is in memory or in a temporary directory and ends with this process (Ctrl-C).
@@ -100,6 +119,10 @@ In another terminal, an administrator's token first:
 4. And something it may not do:
 
   curl -sS $POSTERN_URL/orgs/{ORG}/apps -H "Authorization: Bearer $CI_TOKEN" -H 'Content-Type: application/json' -d '{{"id": "shop", "name": "Shop"}}'
+
+The same in a browser; this prints a link that signs you in to the console, once:
+
+  {console}
 
 The same with the command line:  postern user list;  postern token create ci second;  postern --help
 Below, each request's line in the access log:

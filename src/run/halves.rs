@@ -9,6 +9,7 @@ use catalogue::Catalogue;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use super::console::{self, Console};
 use super::control::ControlPlan;
 use super::edge::{AdminPlace, AdminService};
 use super::enrol::Credentials;
@@ -17,7 +18,7 @@ use super::serve::{drain, listen};
 use super::signals::{Asked, Signals};
 use super::systemd::{self, Sockets};
 use super::{control, edge, http, ops};
-use crate::config::{ADMIN, Edge, GATEWAY, Given, Reading};
+use crate::config::{ADMIN, ConsoleConfig, Edge, GATEWAY, Given, Reading};
 use crate::exit::{Failure, UNAVAILABLE, USAGE};
 
 /// What the data plane needs.
@@ -34,6 +35,7 @@ pub(super) struct GatewayPlan {
 /// What the control plane needs.
 pub(super) struct AdminPlan {
     listen: SocketAddr,
+    console: Option<ConsoleConfig>,
     control: ControlPlan,
     drain: Duration,
 }
@@ -94,7 +96,7 @@ pub(super) async fn gateway(given: Given<GATEWAY>, sockets: Sockets) -> Result<(
 /// Runs the control plane until told to stop.
 pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), Failure> {
     super::start_log("info");
-    let mut sockets = sockets.only(&["admin"])?;
+    let mut sockets = sockets.only(&["admin", "console"])?;
     let mut reading = given.clone().read();
     let plan = AdminPlan::of(&mut reading);
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
@@ -103,13 +105,16 @@ pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), F
     let mut reloads = Reloads::new(given, reading);
     let listener = listen(plan.listen, sockets.named("admin")).await?;
     let address = local(&listener)?;
+    let console = console::listen(plan.console, sockets.named("console")).await?;
     let shipped = Catalogue::parse(catalogue::OPERATIONS).expect("the shipped table is tested to be valid");
     let admin = Arc::new(control::open(plan.control, Arc::new(shipped)).await?);
     let mut registry = Registry::default();
     reloads.register_metrics(&mut registry);
     control::register_metrics(&admin, &mut registry);
     let serving = http::serve(listener, admin.router().merge(ops::routes(None, registry)));
-    tracing::info!(admin = %address, "listening");
+    let console = console.map(|console| console.serve(&admin, "")).transpose()?;
+    let console_url = console.as_ref().map(Console::url);
+    tracing::info!(admin = %address, console = console_url, "listening");
     systemd::ready();
     let mut time_max = plan.drain;
     while signals.next().await == Asked::Reload {
@@ -122,8 +127,14 @@ pub(super) async fn admin(given: Given<ADMIN>, sockets: Sockets) -> Result<(), F
     systemd::stopping();
     tracing::info!("stopping");
     serving.end(Instant::now() + time_max);
+    if let Some(console) = &console {
+        console.end(Instant::now() + time_max);
+    }
     admin.close().await;
     serving.ended().await;
+    if let Some(console) = console {
+        console.ended().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -149,6 +160,7 @@ impl AdminPlan {
     pub(super) fn of(reading: &mut Reading) -> Self {
         Self {
             listen: reading.address("admin_listen"),
+            console: reading.console(),
             control: ControlPlan::of(reading),
             drain: reading.milliseconds("drain_timeout_ms"),
         }

@@ -1,11 +1,16 @@
 //! Serving routes on a listener that callers do not reach: HTTP/1.1 within limits of its own, so that it answers while
 //! requests are more than the gateway can take.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -57,8 +62,8 @@ async fn accept(listener: TcpListener, routes: Router, ending: watch::Receiver<O
         // The semaphore is never closed.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, routes.clone(), ending.clone(), place));
+                Ok((stream, peer)) => {
+                    tokio::spawn(connection((stream, peer), routes.clone(), ending.clone(), place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the admin listener could not be accepted");
@@ -83,7 +88,7 @@ async fn accept(listener: TcpListener, routes: Router, ending: watch::Receiver<O
 }
 
 async fn connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     routes: Router,
     mut ending: watch::Receiver<Option<Instant>>,
     place: OwnedSemaphorePermit,
@@ -94,7 +99,11 @@ async fn connection(
     }
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let service = TowerToHyperService::new(routes);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.call(request)
+    });
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let asked = async move { drop(ending.wait_for(Option::is_some).await) };
     let end = tokio::select! {

@@ -1,6 +1,7 @@
 //! The ways to run.
 
 mod check;
+mod console;
 mod control;
 mod demo;
 mod edge;

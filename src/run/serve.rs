@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use super::console::{self, Console};
 use super::control::ControlPlan;
 use super::edge::{AdminPlace, AdminService};
 use super::enrol::Proofs;
@@ -18,13 +19,14 @@ use super::reload::Reloads;
 use super::signals::{Asked, Signals};
 use super::systemd::{self, Sockets};
 use super::{control, edge, ops};
-use crate::config::{Edge, Given, Reading, SERVE};
+use crate::config::{ConsoleConfig, Edge, Given, Reading, SERVE};
 use crate::exit::{Failure, UNAVAILABLE, USAGE};
 
 /// What is needed to serve.
 pub(super) struct Plan {
     pub(super) edge: Edge,
     pub(super) admin_listen: SocketAddr,
+    pub(super) console: Option<ConsoleConfig>,
     pub(super) control: ControlPlan,
     pub(super) drain: Duration,
 }
@@ -35,13 +37,14 @@ pub(super) struct Served {
     admin: Arc<Admin>,
     admin_address: SocketAddr,
     serving: Serving,
+    console: Option<Console>,
     drain: Duration,
 }
 
 /// Runs until told to stop.
 pub(super) async fn run(given: Given<SERVE>, sockets: Sockets) -> Result<(), Failure> {
     super::start_log("info");
-    let sockets = sockets.only(&["requests", "admin"])?;
+    let sockets = sockets.only(&["requests", "admin", "console"])?;
     let mut reading = given.clone().read();
     let plan = Plan::of(&mut reading);
     reading.finish().map_err(|errors| Failure::new(USAGE, &errors))?;
@@ -52,7 +55,8 @@ pub(super) async fn run(given: Given<SERVE>, sockets: Sockets) -> Result<(), Fai
     let mut registry = Registry::default();
     reloads.register_metrics(&mut registry);
     let mut served = start(plan, sockets, registry).await?;
-    tracing::info!(requests = %served.address(), admin = %served.admin_address(), "listening");
+    let console = served.console.as_ref().map(Console::url);
+    tracing::info!(requests = %served.address(), admin = %served.admin_address(), console, "listening");
     systemd::ready();
     while signals.next().await == Asked::Reload {
         served.running.reopen_access_log();
@@ -71,6 +75,7 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
     let admin_address = listener
         .local_addr()
         .map_err(|error| Failure::new(UNAVAILABLE, &error))?;
+    let console = console::listen(plan.console, sockets.named("console")).await?;
     let listeners = edge::listen(&plan.edge, sockets.named("requests"))?;
     let data = plan.control.data.clone();
     let admin = Arc::new(control::open(plan.control, Arc::clone(&plan.edge.catalogue)).await?);
@@ -91,11 +96,14 @@ pub(super) async fn start(plan: Plan, mut sockets: Sockets, mut registry: Regist
     control::register_metrics(&admin, &mut registry);
     let routes = ops::routes(Some(Arc::clone(&running)), registry);
     let serving = http::serve(listener, admin.router().merge(routes));
+    let gateway_url = format!("http://{}", reachable(running.address()));
+    let console = console.map(|console| console.serve(&admin, &gateway_url)).transpose()?;
     Ok(Served {
         running,
         admin,
         admin_address,
         serving,
+        console,
         drain: plan.drain,
     })
 }
@@ -121,6 +129,7 @@ impl Plan {
         Self {
             edge: reading.edge(),
             admin_listen: reading.address("admin_listen"),
+            console: reading.console(),
             control: ControlPlan::of(reading),
             drain: reading.milliseconds("drain_timeout_ms"),
         }
@@ -138,6 +147,11 @@ impl Served {
         self.admin_address
     }
 
+    /// Returns where browsers find the console.
+    pub(super) fn console_url(&self) -> Option<&str> {
+        self.console.as_ref().map(Console::url)
+    }
+
     /// Waits until requests can be decided.
     pub(super) async fn ready(&self) {
         self.running.cache().reached(1).await;
@@ -150,8 +164,14 @@ impl Served {
         let deadline = Instant::now() + self.drain;
         drain(&self.running, self.drain).await;
         self.serving.end(deadline);
+        if let Some(console) = &self.console {
+            console.end(deadline);
+        }
         self.admin.close().await;
         self.serving.ended().await;
+        if let Some(console) = self.console {
+            console.ended().await;
+        }
         tracing::info!("stopped");
     }
 

@@ -1,25 +1,12 @@
 //! Policies through the gateway and the real binary: published, bound, told of, and there after a kill.
 
-use std::path::Path;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Answer, Client};
+use crate::harness::components::tester;
 use crate::harness::postern::Postern;
-
-/// Returns the component of role `viewer` as that of a role `tester`.
-fn tester(version: &str) -> Vec<u8> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/builtin/viewer.wasm");
-    let mut component = std::fs::read(file).expect("it ships");
-    let (said, other) = (b"viewer1.1.0", format!("tester{version}"));
-    assert_eq!(said.len(), other.len());
-    let at = component.windows(said.len()).position(|window| window == said);
-    let at = at.expect("it says its name and version");
-    component[at..at + said.len()].copy_from_slice(other.as_bytes());
-    component
-}
 
 fn publish(client: &Client, component: &[u8]) -> Answer {
     client.post("/orgs/acme/policies", json!({"component": STANDARD.encode(component)}))

@@ -93,6 +93,8 @@ impl Pair {
             &url,
             "--admin-listen",
             "127.0.0.1:0",
+            "--console-listen",
+            "",
             "--data",
             &data,
         ]);

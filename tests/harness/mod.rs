@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`process`]: a process, what it printed and how it ended; [`terminal`]: somebody who asks with the binary's commands.
 //! - [`postern`]: `postern serve` and the halves, ready to be asked.
+//! - [`browser`]: Chromium, which visits the console.
 //! - [`caller`]: service users and tokens, made through the API.
 //! - [`client`]: requests and answers; [`raw`]: octets that no client would send.
 //! - [`upstream`]: an orchestrator that does as a test tells it; [`secure`]: one that speaks TLS and HTTP/2;
@@ -18,6 +19,7 @@
 //! - [`metrics`]: what `/metrics` tells.
 //! - [`tls`]: authorities, certificates, and clients that speak TLS.
 
+pub(crate) mod browser;
 pub(crate) mod caller;
 pub(crate) mod client;
 #[path = "../../admin/tests/control_plane/cluster.rs"]

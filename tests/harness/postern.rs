@@ -132,6 +132,12 @@ impl Postern {
         self.place.directory.path()
     }
 
+    /// Returns where browsers find the console.
+    pub(crate) fn console_url(&self) -> String {
+        let listening = self.process.logged("listening");
+        listening["console"].as_str().expect("it tells where").to_owned()
+    }
+
     /// Waits for the access log's line of a decision.
     pub(crate) fn log_line(&self, holds: impl Fn(&Value) -> bool) -> Value {
         eventually("a line of the access log", || {
@@ -158,7 +164,15 @@ impl Postern {
     fn start_in(place: Place) -> Self {
         let mut arguments = place.arguments("serve");
         arguments.extend(place.edge_arguments());
-        let listen = ["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned);
+        let listen = [
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--console-listen",
+            "127.0.0.1:0",
+            "--org",
+            ORG,
+        ]
+        .map(str::to_owned);
         arguments.extend(listen);
         arguments.extend(place.flags.clone());
         let command = postern(arguments);
@@ -471,7 +485,17 @@ impl Place {
 
 fn start_admin(place: &Place) -> Process {
     let mut arguments = place.arguments("admin");
-    arguments.extend(["--admin-listen", "127.0.0.1:0", "--org", ORG].map(str::to_owned));
+    arguments.extend(
+        [
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--console-listen",
+            "127.0.0.1:0",
+            "--org",
+            ORG,
+        ]
+        .map(str::to_owned),
+    );
     if let Some(at) = place.flags.iter().position(|flag| flag == "--drain-timeout-ms") {
         arguments.extend(place.flags[at..at + 2].iter().cloned());
     }

@@ -12,7 +12,14 @@ use crate::harness::process::{Ended, Process, run};
 fn serve(data: &Path, flags: &[&str]) -> Ended {
     let data = data.display().to_string();
     let own = ["serve", "--data", &data, "--upstream", "http://127.0.0.1:9"];
-    let addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let addresses = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--console-listen",
+        "",
+    ];
     let given = |name: &str| flags.contains(&name);
     let addresses = addresses.chunks(2).filter(|pair| !given(pair[0])).flatten();
     run(own.iter().chain(addresses).chain(flags))
@@ -54,11 +61,14 @@ fn used_data_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().display().to_string();
     let flags = ["serve", "--data", &data, "--upstream", "http://127.0.0.1:9"];
-    let process = Process::start(
-        flags
-            .iter()
-            .chain(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]),
-    );
+    let process = Process::start(flags.iter().chain(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--console-listen",
+        "",
+    ]));
     process.logged("listening");
     process.terminate();
     assert_eq!(process.ended().code, Some(0));
@@ -329,7 +339,9 @@ fn a_store_url_that_cannot_be_used_is_refused_without_being_told() {
             "cannot be read",
         ),
     ] {
-        let ended = run(["admin", "--admin-listen", "127.0.0.1:0"].iter().chain(&flags));
+        let ended = run(["admin", "--admin-listen", "127.0.0.1:0", "--console-listen", ""]
+            .iter()
+            .chain(&flags));
         assert_eq!(ended.code, Some(64), "{}", ended.stderr);
         assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
         assert!(!ended.stderr.contains("me:hunter2"), "{}", ended.stderr);

@@ -382,7 +382,14 @@ fn certificates_that_cannot_be_used_stop_the_start_with_a_word_on_each() {
 fn start_and_end(directory: &Path, flags: &[String]) -> crate::harness::process::Ended {
     let data = text(&directory.join("data"));
     let own = ["serve", "--upstream", "http://127.0.0.1:1", "--data", &data];
-    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--console-listen",
+        "",
+    ];
     run(own
         .iter()
         .chain(&listen)

@@ -30,6 +30,12 @@ fn a_service_user_is_made_listed_shown_changed_and_deleted() {
     assert_eq!(terminal.json(&["user", "list"]).as_array().map(Vec::len), Some(2));
     terminal.done(&["user", "set-role", "ci", "member"]);
     assert_eq!(terminal.json(&["user", "show", id])["role"], "member");
+    terminal.done(&["user", "rename", "ci", "ci of the shop"]);
+    terminal.done(&["user", "disable", "ci of the shop"]);
+    assert_eq!(terminal.json(&["user", "show", id])["disabled"], true);
+    terminal.done(&["user", "enable", id]);
+    assert_eq!(terminal.json(&["user", "show", id])["disabled"], json!(null));
+    terminal.done(&["user", "rename", id, "ci"]);
     terminal.done(&["user", "delete", "ci"]);
     let gone = terminal.run(&["user", "show", "ci"]);
     assert_eq!(gone.code, Some(1), "{}", gone.stderr);

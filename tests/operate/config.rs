@@ -12,7 +12,14 @@ fn in_force(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
     let data = directory.path().join("data");
     let mut command: Command = postern(["serve", "--data"]);
     command.arg(data).arg("--config").arg(config).args(flags);
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--console-listen",
+        "",
+    ]);
     command.envs(variables.iter().copied());
     let process = Process::spawn(command);
     let line = process.logged("configuration in force");

@@ -23,10 +23,10 @@ fn the_printed_lines_make_a_service_user_and_a_token_use_it_and_are_refused() {
     });
     let printed = demo.stdout.so_far();
     let lines = pasted(&printed);
-    let [export, create, issue, used, refused] = &lines[..] else {
-        panic!("five lines to paste:\n{printed}")
+    let [export, create, issue, used, refused, console] = &lines[..] else {
+        panic!("six lines to paste:\n{printed}")
     };
-    let script = [export, create, issue, used, "echo", refused, "echo"]
+    let script = [export, create, issue, used, "echo", refused, "echo", console]
         .map(String::from)
         .join("\n");
     let pasted = Command::new("bash")
@@ -40,8 +40,8 @@ fn the_printed_lines_make_a_service_user_and_a_token_use_it_and_are_refused() {
         String::from_utf8_lossy(&pasted.stderr)
     );
     let shown: Vec<&str> = shown.lines().collect();
-    let [user, token, credentials, refusal] = shown[..] else {
-        panic!("four lines: {shown:?}")
+    let [user, token, credentials, refusal, link] = shown[..] else {
+        panic!("five lines: {shown:?}")
     };
     assert!(user.starts_with("s-"), "{user}");
     assert!(token.starts_with("pstn_"), "{token}");
@@ -50,6 +50,7 @@ fn the_printed_lines_make_a_service_user_and_a_token_use_it_and_are_refused() {
         "{credentials}"
     );
     assert!(refusal.contains("\"not-allowed\""), "{refusal}");
+    assert!(link.starts_with("http://localhost:"), "{link}");
     demo.stdout.line("the refusal in the log", |line| {
         (line.contains("\"createApplication\"") && line.contains("\"status\":403")).then_some(())
     });

@@ -89,6 +89,8 @@ fn a_missing_last_part_of_the_data_directory_is_made() {
         "127.0.0.1:0",
         "--admin-listen",
         "127.0.0.1:0",
+        "--console-listen",
+        "",
     ];
     let process = Process::start(
         flags
@@ -108,7 +110,14 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_be_and_too_low_a_one_is_to
     let command = postern(["serve", "--upstream", "http://127.0.0.1:1", "--data"]);
     limited.arg(command.get_program()).args(command.get_args());
     limited.arg(directory.path().join("data"));
-    limited.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    limited.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--console-listen",
+        "",
+    ]);
     limited.args(["--connections-max", "10000"]);
     let process = Process::spawn(limited);
     let told = process.logged("the limit of open files is below connections_max");

@@ -286,6 +286,8 @@ fn a_command_that_fails_at_the_start_is_an_error_and_nothing_runs_without_a_cred
             "127.0.0.1:0",
             "--admin-listen",
             "127.0.0.1:0",
+            "--console-listen",
+            "",
             "--data",
             &data,
         ];

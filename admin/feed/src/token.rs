@@ -1,4 +1,5 @@
-//! Secrets: bearer tokens of service users, credentials of gateways, and tokens with which gateways enrol.
+//! Secrets: bearer tokens of service users, credentials of gateways, tokens with which gateways enrol, and what people
+//! sign in to the console with.
 //!
 //! A secret is five characters that tell its kind, 43 base62 characters for 256 random bits, and 6 base62 characters
 //! for the CRC-32 of all before them. Secret scanners find it with one regular expression, and a typo is refused
@@ -25,6 +26,12 @@ pub enum Kind {
     GatewayCredential,
     /// What a gateway gets such a credential with, once.
     Enrolment,
+    /// What lets a person sign in to the console, once.
+    SignIn,
+    /// What a browser proves with that a person has signed in.
+    Session,
+    /// What the command line asks the console for the former with.
+    ConsoleKey,
 }
 
 /// A text that is not a secret of the expected kind.
@@ -58,6 +65,9 @@ impl Kind {
             Self::Token => "pstn_",
             Self::GatewayCredential => "pstg_",
             Self::Enrolment => "pste_",
+            Self::SignIn => "pstl_",
+            Self::Session => "psts_",
+            Self::ConsoleKey => "pstc_",
         }
     }
 }

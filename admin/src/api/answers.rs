@@ -45,6 +45,9 @@ pub(super) struct UserRole {
     pub invite: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idp_id: Option<String>,
+    /// Only told of service users that are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
 }
 
 /// A group of an identity provider.
@@ -122,6 +125,7 @@ impl UserRole {
             role: subject.role.take()?,
             invite: subject.invite.map(Invite::name),
             idp_id: subject.idp_id.take(),
+            disabled: subject.disabled,
             profile: subject.into(),
         })
     }

@@ -8,6 +8,7 @@
 //! - [`users`], [`roles`], [`tokens`], [`current_user`], [`groups`], [`invitations`], [`permissions`]: the routes.
 //! - [`policies`], [`publish`], [`promote`], [`policy_removal`], [`guards`]: the routes of policies.
 //! - [`readiness`]: waiting for gateways to have a version before it is in force.
+//! - [`service_users`]: lists of service users for people; [`audit`]: who changed what.
 //! - [`decisions`], [`access`], [`explanations`]: what was decided, what would be, and why.
 //! - [`fleet`], [`enrolment`]: the gateways, and which of them are let in; [`receipt`]: what they refuse by now.
 //! - [`rules`]: who may change whom.
@@ -32,6 +33,7 @@ use crate::store::{Actor, Change, Store, Subject, View};
 
 mod access;
 mod answers;
+mod audit;
 mod current_user;
 mod decisions;
 mod enrolment;
@@ -51,6 +53,7 @@ mod readiness;
 mod receipt;
 mod roles;
 mod rules;
+mod service_users;
 mod tokens;
 mod users;
 
@@ -99,6 +102,10 @@ pub(crate) fn routes(api: Api) -> Router {
             "/orgs/{org}/invitations",
             get(invitations::list).post(invitations::create),
         )
+        .route("/orgs/{org}/service-users", get(service_users::list))
+        .route("/orgs/{org}/service-users/{user}", get(service_users::read))
+        .route("/orgs/{org}/token-ends", get(service_users::token_ends))
+        .route("/orgs/{org}/audit", get(audit::list))
         .merge(policy_routes())
         .route("/orgs/{org}/gateways", get(fleet::list).post(enrolment::create))
         .route(
@@ -182,7 +189,9 @@ impl Api {
         if subject.kind == SubjectKind::ServiceUser {
             let token = view.token(&subject, &caller.token).await?;
             let now = self.clock.unix_ms();
-            let valid = token.is_some_and(|token| !token.held && token.expires_ms.is_none_or(|expires| now < expires));
+            let enabled = token.filter(|_| !subject.disabled);
+            let valid =
+                enabled.is_some_and(|token| !token.held && token.expires_ms.is_none_or(|expires| now < expires));
             if !valid {
                 return Err(ApiError::Unauthenticated);
             }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::answers::{UserProfile, UserRole, changed};
 use super::receipt::{WaitQuery, wait_of};
-use super::{Api, fields, rules};
+use super::{Api, Writing, fields, rules};
 use crate::body::{JsonBody, PathParameters};
 use crate::error::ApiError;
 use crate::identity::Caller;
@@ -27,6 +27,16 @@ pub(super) struct NewServiceUser {
 #[derive(Deserialize)]
 pub(super) struct NewRole {
     role: Option<String>,
+}
+
+/// What can be changed of a subject; at least one of them.
+#[derive(Deserialize)]
+pub(super) struct UserChange {
+    role: Option<String>,
+    /// Of service users only: members and groups have theirs from elsewhere.
+    name: Option<String>,
+    /// Of service users only.
+    disabled: Option<bool>,
 }
 
 /// Which subjects are asked for.
@@ -106,24 +116,38 @@ pub(super) async fn read(
     UserRole::of(subject).map(Json).ok_or(ApiError::NotFound)
 }
 
-/// `PATCH /orgs/{org}/users/{user}`
+/// `PATCH /orgs/{org}/users/{user}`: another role, and of service users another name, and whether they are disabled.
 pub(super) async fn update(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     PathParameters((org, user)): PathParameters<(String, String)>,
-    JsonBody(body): JsonBody<NewRole>,
+    JsonBody(body): JsonBody<UserChange>,
 ) -> Result<Response, ApiError> {
     let mut writing = api.write(&caller, &org).await?;
     let before = writing.subject(&user).await?;
-    let role = body.required()?;
-    let scope = Scope::org(&org);
-    rules::check_bindable(&mut writing.change.view, &api.roles, &role, &scope, before.kind).await?;
-    rules::check_not_above(&writing.caller, &before)?;
-    rules::check_may_give(&writing.caller, &role)?;
-    if before.role.as_deref() != Some(&role) {
-        writing.check_administrator_stays(&before).await?;
+    if body.name.is_none() && body.disabled.is_none() {
+        fields::required("role", body.role.clone())?;
     }
-    writing.change.bind(&user, before.kind, &scope, &role).await?;
+    if let Some(role) = &body.role {
+        rules::check_bindable(
+            &mut writing.change.view,
+            &api.roles,
+            role,
+            &Scope::org(&org),
+            before.kind,
+        )
+        .await?;
+    }
+    rules::check_not_above(&writing.caller, &before)?;
+    if let Some(role) = &body.role {
+        writing.give_role(&before, role).await?;
+    }
+    if let Some(name) = body.name {
+        writing.rename(&before, name).await?;
+    }
+    if let Some(disabled) = body.disabled {
+        writing.disable(&before, disabled).await?;
+    }
     let after = writing.subject(&user).await?;
     let entry = AuditEntry {
         operation: "updateUserRoleInOrg",
@@ -161,6 +185,49 @@ pub(super) async fn delete(
     api.revoked(revision, wait).await
 }
 
+impl Writing {
+    async fn give_role(&mut self, subject: &Subject, role: &str) -> Result<(), ApiError> {
+        rules::check_may_give(&self.caller, role)?;
+        if subject.role.as_deref() != Some(role) {
+            self.check_administrator_stays(subject).await?;
+        }
+        let scope = Scope::org(&subject.org);
+        self.change.bind(&subject.id, subject.kind, &scope, role).await?;
+        Ok(())
+    }
+
+    async fn rename(&mut self, subject: &Subject, name: String) -> Result<(), ApiError> {
+        check_service_user(subject, "name")?;
+        fields::check_name("name", &name)?;
+        let renamed = Subject {
+            name,
+            ..subject.clone()
+        };
+        Ok(self.change.update_profile(&renamed).await?)
+    }
+
+    async fn disable(&mut self, subject: &Subject, disabled: bool) -> Result<(), ApiError> {
+        check_service_user(subject, "disabled")?;
+        if subject.disabled == disabled {
+            return Ok(());
+        }
+        if disabled {
+            self.check_administrator_stays(subject).await?;
+        }
+        Ok(self.change.set_disabled(subject, disabled).await?)
+    }
+}
+
+fn check_service_user(subject: &Subject, name: &'static str) -> Result<(), ApiError> {
+    match subject.kind {
+        SubjectKind::ServiceUser => Ok(()),
+        SubjectKind::Member | SubjectKind::Group => Err(ApiError::Field {
+            name,
+            rule: "of a service user",
+        }),
+    }
+}
+
 impl NewRole {
     pub(super) fn required(self) -> Result<String, ApiError> {
         fields::required("role", self.role)
@@ -194,10 +261,14 @@ pub(super) fn target(subject: &Subject) -> String {
 
 /// Returns what the audit log tells of a subject.
 pub(super) fn described(subject: &Subject) -> Value {
-    json!({
+    let mut described = json!({
         "type": subject.kind.api_name(),
         "name": subject.name,
         "email": subject.email,
         "role": subject.role,
-    })
+    });
+    if subject.disabled {
+        described["disabled"] = json!(true);
+    }
+    described
 }

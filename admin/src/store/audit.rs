@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::sql::sql;
-use super::{Change, StoreError, signed};
+use super::{Change, StoreError, View, signed};
 
 /// Who makes a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,63 @@ pub(crate) struct AuditEntry {
     pub before: Option<Value>,
     /// What it is. `None`: it is gone.
     pub after: Option<Value>,
+}
+
+/// An entry as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct StoredEntry {
+    pub revision: i64,
+    pub at_ms: i64,
+    pub actor_kind: String,
+    pub actor_subject: Option<String>,
+    pub actor_token: Option<String>,
+    /// What the actor is called now; `None`: it is gone.
+    pub actor_name: Option<String>,
+    pub operation: String,
+    pub target: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Which entries are asked for; `None`: any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WantedEntries {
+    pub actor: Option<String>,
+    pub operation: Option<String>,
+    /// Path of what was changed, and of all below it.
+    pub target: Option<String>,
+    pub before: Option<u64>,
+    pub limit: u32,
+}
+
+impl View {
+    /// Returns entries of an organisation, the newest first.
+    pub(crate) async fn audit_entries(
+        &mut self,
+        org: &str,
+        wanted: &WantedEntries,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let before = wanted.before.map_or(Ok(i64::MAX), signed)?;
+        let entries = sql(
+            "SELECT a.revision, a.at_ms, a.actor_kind, a.actor_subject, a.actor_token,
+                 s.name AS actor_name, a.operation, a.target, a.before, a.after
+             FROM audit_entries a LEFT JOIN subjects s ON s.id = a.actor_subject
+             WHERE a.org = $1 AND a.revision < $2 AND ($3 = '' OR a.actor_subject = $3)
+               AND ($4 = '' OR a.operation = $4)
+               AND ($5 = '' OR a.target = $5 OR substr(a.target, 1, length($5) + 1) = $5 || '/')
+             ORDER BY a.revision DESC LIMIT $6",
+        )
+        .bind(org)
+        .bind(before)
+        .bind(text(&wanted.actor))
+        .bind(text(&wanted.operation))
+        .bind(text(&wanted.target))
+        .bind(i64::from(wanted.limit))
+        .fetch_all(self.connection())
+        .await?;
+        Ok(entries)
+    }
 }
 
 impl Actor {

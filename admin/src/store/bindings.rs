@@ -28,7 +28,7 @@ impl View {
         let (count,): (i64,) = sql(
             "SELECT count(*) FROM role_bindings b JOIN subjects s ON s.id = b.subject
              WHERE b.scope = '/orgs/' || $1 AND b.role = 'administrator' AND s.id <> $2
-               AND (s.kind = 'service-user' OR (s.kind = 'member' AND s.invite = 'accepted'))",
+               AND ((s.kind = 'service-user' AND NOT s.disabled) OR (s.kind = 'member' AND s.invite = 'accepted'))",
         )
         .bind(&subject.org)
         .bind(&subject.id)

@@ -54,7 +54,8 @@ impl Dialect {
         }
     }
 
-    /// Returns the lines of tokens that are not held, behind number `$1`, `$2` of them at most: `lines, count, last number`.
+    /// Returns the lines of tokens that are neither held nor of a disabled service user, behind number `$1`, `$2` of them at
+    /// most: `lines, count, last number`.
     pub(super) fn token_lines(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -63,7 +64,9 @@ impl Dialect {
                            || '","id":' || json_quote(id) || ',"subject":' || json_quote(subject)
                            || iif(expires_ms IS NULL, '', ',"expires_ms":' || expires_ms)
                            || iif(certificate IS NULL, '', ',"x5t#S256":"' || certificate || '"') || '}}' AS line
-                       FROM tokens WHERE number > $1 AND NOT held ORDER BY number LIMIT $2) AS part"#
+                       FROM tokens WHERE number > $1 AND NOT held
+                           AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.id = subject AND s.disabled)
+                       ORDER BY number LIMIT $2) AS part"#
             }
             Self::Postgres => {
                 r#"SELECT string_agg(line, chr(10) ORDER BY number), count(*), max(number) FROM (
@@ -71,7 +74,9 @@ impl Dialect {
                            || '","id":' || to_json(id)::text || ',"subject":' || to_json(subject)
                            || coalesce(',"expires_ms":' || expires_ms, '')
                            || coalesce(',"x5t#S256":"' || certificate || '"', '') || '}}' AS line
-                       FROM tokens WHERE number > $1 AND NOT held ORDER BY number LIMIT $2) AS part"#
+                       FROM tokens WHERE number > $1 AND NOT held
+                           AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.id = subject AND s.disabled)
+                       ORDER BY number LIMIT $2) AS part"#
             }
         }
     }

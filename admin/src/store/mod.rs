@@ -14,6 +14,7 @@
 //! - [`audit`]: who changed what.
 //! - [`subjects`], [`bindings`], [`tokens`], [`effects`]: the tables.
 //! - [`gateways`]: which gateways there are.
+//! - [`sessions`]: who has signed in to the console; [`service_users`]: lists of service users, a page at a time.
 //! - [`policies`], [`guards`], [`shadows`]: the tables of policies.
 //! - [`history`]: what a subject and the policies were at an older revision.
 //! - [`decisions`]: the decisions of gateways, which no revision tells of.
@@ -45,6 +46,8 @@ pub(crate) mod policies;
 mod postgres;
 mod restore;
 mod schema;
+pub(crate) mod service_users;
+pub(crate) mod sessions;
 pub(crate) mod shadows;
 pub(crate) mod snapshot;
 mod sql;

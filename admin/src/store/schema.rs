@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 /// A version: its name, and its statements for SQLite and for PostgreSQL.
 type Version = (&'static str, &'static str, &'static str);
 
-const VERSIONS: [Version; 5] = [
+const VERSIONS: [Version; 6] = [
     (
         "initial",
         include_str!("../../migrations/0001_initial.sql"),
@@ -33,6 +33,11 @@ const VERSIONS: [Version; 5] = [
         "gateways",
         include_str!("../../migrations/0005_gateways.sql"),
         include_str!("../../migrations/postgres/0005_gateways.sql"),
+    ),
+    (
+        "console",
+        include_str!("../../migrations/0006_console.sql"),
+        include_str!("../../migrations/postgres/0006_console.sql"),
     ),
 ];
 

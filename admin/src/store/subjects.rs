@@ -23,6 +23,8 @@ pub(crate) struct Subject {
     pub created_ms: i64,
     pub created_by: String,
     pub role: Option<String>,
+    /// Of service users only: whether their tokens are refused for the time being.
+    pub disabled: bool,
 }
 
 /// Whether a member has followed their invitation.
@@ -48,6 +50,8 @@ pub(crate) enum NewForm<'a> {
     ServiceUser,
     /// A member, invited but not yet here.
     Invited,
+    /// A member who is here.
+    Here,
     Group {
         idp_id: &'a str,
     },
@@ -88,6 +92,18 @@ impl View {
         .rows(self.connection())
         .await?;
         rows.iter().map(Subject::read).collect()
+    }
+
+    /// Returns the member of an organisation with an address, in any spelling of ASCII letters.
+    pub(crate) async fn member_with_email(&mut self, org: &str, email: &str) -> Result<Option<Subject>, StoreError> {
+        let row = sql("SELECT s.*, b.role FROM subjects s
+             LEFT JOIN role_bindings b ON b.subject = s.id AND b.scope = '/orgs/' || s.org
+             WHERE s.org = $1 AND s.kind = 'member' AND lower(s.email) = $2")
+        .bind(org)
+        .bind(email.to_ascii_lowercase())
+        .row(self.connection())
+        .await?;
+        row.as_ref().map(Subject::read).transpose()
     }
 
     /// Returns the members of an organisation that have not yet followed their invitation, the oldest first.
@@ -142,6 +158,7 @@ impl Change {
         let (kind, invite, idp_id) = match new.form {
             NewForm::ServiceUser => (SubjectKind::ServiceUser, None, None),
             NewForm::Invited => (SubjectKind::Member, Some(Invite::Pending.name()), None),
+            NewForm::Here => (SubjectKind::Member, Some(Invite::Accepted.name()), None),
             NewForm::Group { idp_id } => (SubjectKind::Group, None, Some(idp_id)),
         };
         sql(
@@ -174,6 +191,27 @@ impl Change {
             .execute(self.view.connection())
             .await?;
         Ok(())
+    }
+
+    /// A member has followed their invitation.
+    pub(crate) async fn accept_invitation(&mut self, member: &Subject) -> Result<(), StoreError> {
+        sql("UPDATE subjects SET invite = 'accepted' WHERE id = $1 AND org = $2")
+            .bind(&member.id)
+            .bind(&member.org)
+            .execute(self.view.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Disables a service user, or enables it: gateways forget its tokens, or are told of those that are not held.
+    pub(crate) async fn set_disabled(&mut self, subject: &Subject, disabled: bool) -> Result<(), StoreError> {
+        sql("UPDATE subjects SET disabled = $1 WHERE id = $2 AND org = $3")
+            .bind(disabled)
+            .bind(&subject.id)
+            .bind(&subject.org)
+            .execute(self.view.connection())
+            .await?;
+        self.tell_tokens(subject, disabled).await
     }
 
     /// Removes a subject, its role bindings and its tokens.
@@ -209,6 +247,7 @@ impl Subject {
             created_ms: row.get("created_ms")?,
             created_by: row.get("created_by")?,
             role: row.get("role")?,
+            disabled: row.get("disabled")?,
         })
     }
 }

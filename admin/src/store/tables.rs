@@ -51,7 +51,7 @@ impl Table {
 /// The table with one row, which says what the store is.
 pub(super) const STORE: &str = "store";
 
-/// All tables of a store, with all columns that are not made of others.
+/// All tables of a store, with all columns that are not made of others; but for who has signed in to the console.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: STORE,
@@ -82,6 +82,7 @@ pub(super) const TABLES: &[Table] = &[
             ("idp_id", Kind::Text),
             ("created_ms", Kind::Integer),
             ("created_by", Kind::Text),
+            ("disabled", Kind::Boolean),
         ],
         key: 1,
         page: ROWS_AT_ONCE,

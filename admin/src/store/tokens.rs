@@ -69,6 +69,14 @@ impl View {
             .await?;
         unsigned(count)
     }
+
+    async fn is_disabled(&mut self, subject: &str) -> Result<bool, StoreError> {
+        let (disabled,): (bool,) = sql("SELECT disabled FROM subjects WHERE id = $1")
+            .bind(subject)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(disabled)
+    }
 }
 
 impl Change {
@@ -95,35 +103,46 @@ impl Change {
         .bind(new.certificate.map(|certificate| certificate.to_string()))
         .execute(self.view.connection())
         .await?;
-        self.records.push(Record::Token(feed::Token {
-            digest: new.digest,
-            id: new.id.to_owned(),
-            subject: subject.to_owned(),
-            expires_ms: new.expiry.map(|(_, ms)| ms),
-            certificate: new.certificate,
-        }));
+        if !self.view.is_disabled(subject).await? {
+            self.records.push(Record::Token(feed::Token {
+                digest: new.digest,
+                id: new.id.to_owned(),
+                subject: subject.to_owned(),
+                expires_ms: new.expiry.map(|(_, ms)| ms),
+                certificate: new.certificate,
+            }));
+        }
         Ok(())
     }
 
     /// Lets a held token go: gateways are told of it.
     pub(crate) async fn release_token(&mut self, subject: &Subject, id: &str) -> Result<(), StoreError> {
-        let row: (Vec<u8>, Option<i64>, Option<String>) = sql("UPDATE tokens SET held = $1
-             WHERE subject = $2 AND id = $3 RETURNING digest, expires_ms, certificate")
+        let row: ToldToken = sql("UPDATE tokens SET held = $1
+             WHERE subject = $2 AND id = $3 RETURNING digest, id, expires_ms, certificate")
         .bind(false)
         .bind(&subject.id)
         .bind(id)
         .fetch_one(self.view.connection())
         .await?;
-        let (digest, expires_ms, certificate) = row;
-        let certificate = certificate.map(|text| text.parse()).transpose();
-        self.records.push(Record::Token(feed::Token {
-            digest: read_digest(digest)?,
-            id: id.to_owned(),
-            subject: subject.id.clone(),
-            expires_ms,
-            certificate: certificate
-                .map_err(|_malformed| StoreError::Damaged("a certificate's thumbprint".to_owned()))?,
-        }));
+        if !subject.disabled {
+            self.records.push(Record::Token(told(&subject.id, row)?));
+        }
+        Ok(())
+    }
+
+    /// Has gateways forget all tokens of a subject, or tells them of those that are not held.
+    pub(super) async fn tell_tokens(&mut self, subject: &Subject, forget: bool) -> Result<(), StoreError> {
+        let rows: Vec<ToldToken> = sql("SELECT digest, id, expires_ms, certificate FROM tokens
+             WHERE subject = $1 AND NOT held ORDER BY number")
+        .bind(&subject.id)
+        .fetch_all(self.view.connection())
+        .await?;
+        for row in rows {
+            self.records.push(match forget {
+                true => removal(row.0)?,
+                false => Record::Token(told(&subject.id, row)?),
+            });
+        }
         Ok(())
     }
 
@@ -149,6 +168,20 @@ impl Change {
         }
         Ok(())
     }
+}
+
+/// Digest, id, expiry and client certificate.
+type ToldToken = (Vec<u8>, String, Option<i64>, Option<String>);
+
+fn told(subject: &str, (digest, id, expires_ms, certificate): ToldToken) -> Result<feed::Token, StoreError> {
+    let certificate = certificate.map(|text| text.parse()).transpose();
+    Ok(feed::Token {
+        digest: read_digest(digest)?,
+        id,
+        subject: subject.to_owned(),
+        expires_ms,
+        certificate: certificate.map_err(|_malformed| StoreError::Damaged("a certificate's thumbprint".to_owned()))?,
+    })
 }
 
 fn removal(digest: Vec<u8>) -> Result<Record, StoreError> {

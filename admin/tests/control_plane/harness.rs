@@ -178,7 +178,13 @@ impl Plane {
         }
     }
 
-    pub(crate) async fn open(&self, method: &str, path: &str, body: String, fields: &[(&str, &str)]) -> hyper::Response<Incoming> {
+    pub(crate) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        body: String,
+        fields: &[(&str, &str)],
+    ) -> hyper::Response<Incoming> {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).expect("a method"))
             .uri(format!("http://{}{path}", self.authority));

@@ -6,6 +6,7 @@ mod bootstrap;
 mod cluster;
 mod components;
 mod consistency;
+mod console;
 mod current_user;
 mod decisions;
 mod effects;
