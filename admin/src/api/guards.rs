@@ -80,9 +80,12 @@ pub(super) async fn attach(
     PathParameters(org): PathParameters<String>,
     JsonBody(body): JsonBody<NewGuard>,
 ) -> Result<Response, ApiError> {
-    let policy = fields::required("policy", body.policy)?;
-    let readiness = api.wait_for_active(&caller, (&org, &policy), body.wait_ms).await?;
+    let readiness = match &body.policy {
+        Some(policy) => api.wait_for_active(&caller, (&org, policy), body.wait_ms).await?,
+        None => None,
+    };
     let mut writing = api.write(&caller, &org).await?;
+    let policy = fields::required("policy", body.policy)?;
     let scope = fields::required("scope", body.scope)?;
     if writing.change.view.guards_count(&org).await? >= GUARDS_MAX {
         return Err(ApiError::TooManyGuards);

@@ -444,11 +444,11 @@ impl Database {
 }
 
 impl Answer {
-    /// Returns the policy that is answered, without what putting it in force waited for.
-    pub(crate) fn policy(&self) -> Value {
-        let mut policy = self.body.clone();
-        policy.as_object_mut().and_then(|fields| fields.remove("readiness"));
-        policy
+    /// Returns what is answered, without what was waited for.
+    pub(crate) fn without_readiness(&self) -> Value {
+        let mut body = self.body.clone();
+        body.as_object_mut().and_then(|fields| fields.remove("readiness"));
+        body
     }
 
     /// Checks that it refuses for this reason, in the form that all refusals have.

@@ -49,7 +49,7 @@ async fn a_first_version_is_in_force_at_once_and_a_later_one_is_published_beside
     let third = send(&plane, body).await;
     assert_eq!(third.body["active"]["version"], "1.2.0");
     assert_eq!(third.body["previous"], "1.0.0");
-    assert_eq!(plane.policy("tester").await, third.policy());
+    assert_eq!(plane.policy("tester").await, third.without_readiness());
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn the_same_component_again_changes_nothing() {
     let revision = plane.admin.revision();
     let again = plane.publish(&component).await;
     again.assert_ok();
-    assert_eq!(again.body, first.policy());
+    assert_eq!(again.body, first.without_readiness());
     assert_eq!(plane.admin.revision(), revision);
 }
 
