@@ -16,7 +16,7 @@ use super::tls::TlsFiles;
 pub(crate) enum Command {
     /// Print a link that signs one person in to the console, once, within ten minutes
     #[command(
-        after_help = "Examples:\n  postern console open --data /var/lib/postern\n  postern console open jo@example.com --data /var/lib/postern"
+        after_help = "Example:\n  postern console open --data /var/lib/postern\n  postern console open jo@example.com --data /var/lib/postern"
     )]
     Open(Open),
 }

@@ -66,6 +66,8 @@ impl Browser {
         self.look_at(windows[0].clone());
         self.goto_url("about:blank");
         self.command("Network.clearBrowserCookies", json!({}));
+        self.command("Emulation.setScriptExecutionDisabled", json!({"value": false}));
+        self.command("Emulation.setTimezoneOverride", json!({"timezoneId": ""}));
         self.resize(1280, 900);
         self.command("Emulation.setEmulatedMedia", json!({"features": []}));
     }

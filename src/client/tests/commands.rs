@@ -27,12 +27,12 @@ async fn a_list_of_users_is_a_table_or_the_json_of_the_api() {
     let table = stub.run("user list").await.expect("an answer");
     let expected = [
         format!(
-            "{:<40}{:<6}{:<9}{:<8}{:<7}{}",
-            "ID", "NAME", "TYPE", "ROLE", "EMAIL", "CREATED"
+            "{:<40}{:<6}{:<9}{:<8}{:<7}{:<10}{}",
+            "ID", "NAME", "TYPE", "ROLE", "EMAIL", "DISABLED", "CREATED"
         ),
         format!(
-            "{CI:<40}{:<6}{:<9}{:<8}{:<7}{}",
-            "ci", "service", "member", "", "2023-01-01T00:00:00.000Z"
+            "{CI:<40}{:<6}{:<9}{:<8}{:<7}{:<10}{}",
+            "ci", "service", "member", "", "", "2023-01-01T00:00:00.000Z"
         ),
     ];
     assert_eq!(table.out.lines().collect::<Vec<_>>(), expected);
