@@ -77,13 +77,14 @@ fn payloads_in_every_text_field_are_text_and_run_nothing() {
         without_checks(&browser, "input[name=object]");
         browser.put("input[name=object]", &text);
         browser.press("Give role");
-        check(&browser, &[&text]);
+        assert_eq!(browser.value("Id of the app or env type"), text);
+        check(&browser, &[]);
         browser.goto(&format!("/service-users/{user}/tokens/new"));
         browser.put("input[name=id]", &format!("{text}/"));
         browser.put("input[name=description]", &text);
         browser.press("Issue token");
         assert_eq!(browser.value("Description"), text);
-        check(&browser, &[&text]);
+        check(&browser, &[]);
         browser.goto("/service-users/new");
         without_checks(&browser, "input[name=name]");
         browser.put("input[name=name]", &text);
