@@ -367,13 +367,7 @@ impl Shared {
     }
 
     fn start() -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0");
-        let driver = Process::spawn(command);
-        let port: u16 = driver.stdout.line("where the driver listens", |line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        });
+        let (driver, port) = eventually("a driver that listens", driver);
         let profile = tempfile::tempdir().expect("a directory");
         // In containers, tests are run as root, for whom Chromium has no sandbox, and with little shared memory.
         let arguments = [
@@ -408,6 +402,21 @@ impl Shared {
             profile,
         }
     }
+}
+
+/// Starts a driver. The port that it chooses may be taken for IPv4, as it looks at IPv6 first; then it ends.
+fn driver() -> Option<(Process, u16)> {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0");
+    let driver = Process::spawn(command);
+    let port: Option<u16> = driver.stdout.line("where the driver listens", |line| {
+        if line.contains("port not available") {
+            return Some(None);
+        }
+        let (_, port) = line.split_once("started successfully on port ")?;
+        Some(port.trim_end_matches('.').parse().ok())
+    });
+    port.map(|port| (driver, port))
 }
 
 impl Drop for Shared {
