@@ -153,7 +153,10 @@ impl Change {
             .bind(id)
             .fetch_one(self.view.connection())
             .await?;
-        self.records.push(removal(digest)?);
+        // Gateways have been told before to forget those of a disabled service user.
+        if !subject.disabled {
+            self.records.push(removal(digest)?);
+        }
         Ok(())
     }
 
@@ -163,7 +166,7 @@ impl Change {
             .bind(&subject.id)
             .fetch_all(self.view.connection())
             .await?;
-        for (digest,) in digests {
+        for (digest,) in digests.into_iter().filter(|_| !subject.disabled) {
             self.records.push(removal(digest)?);
         }
         Ok(())

@@ -19,6 +19,7 @@ enum Step {
     TakeRole { subject: usize, place: usize },
     CreateToken { subject: usize, id: usize },
     DeleteToken { subject: usize, id: usize },
+    Disable { subject: usize, disabled: bool },
     Rename,
     ObjectCreated { place: usize, subject: usize },
     ObjectDeleted { place: usize, report: usize },
@@ -141,6 +142,7 @@ fn step() -> impl Strategy<Value = Step> {
         (subject.clone(), place.clone()).prop_map(|(subject, place)| Step::TakeRole { subject, place }),
         (subject.clone(), id.clone()).prop_map(|(subject, id)| Step::CreateToken { subject, id }),
         (subject.clone(), id.clone()).prop_map(|(subject, id)| Step::DeleteToken { subject, id }),
+        (subject.clone(), any::<bool>()).prop_map(|(subject, disabled)| Step::Disable { subject, disabled }),
         Just(Step::Rename),
         (place.clone(), subject).prop_map(|(place, subject)| Step::ObjectCreated { place, subject }),
         (place, id).prop_map(|(place, report)| Step::ObjectDeleted { place, report }),
@@ -173,6 +175,7 @@ async fn take(plane: &Plane, step: &Step, number: usize, subjects: &mut Vec<Stri
         | Step::TakeRole { .. }
         | Step::CreateToken { .. }
         | Step::DeleteToken { .. }
+        | Step::Disable { .. }
         | Step::Rename
         | Step::ObjectCreated { .. }
         | Step::ObjectDeleted { .. } => None,
@@ -215,6 +218,10 @@ fn request(step: &Step, number: usize, subjects: &[String]) -> (&'static str, St
             ("POST", format!("/users/{}/tokens", of(subject)), Some(body))
         }
         Step::DeleteToken { subject, id } => ("DELETE", format!("/users/{}/tokens/{id}", of(subject)), None),
+        Step::Disable { subject, disabled } => {
+            let path = at(&format!("users/{}", but_first(subject)));
+            ("PATCH", path, Some(json!({"disabled": disabled})))
+        }
         Step::Rename => (
             "PATCH",
             "/current-user".to_owned(),

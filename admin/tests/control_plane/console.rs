@@ -4,12 +4,14 @@
 use admin::Origin;
 use axum::Router;
 use axum::body::Body;
+use feed::Record;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::consistency::assert_told_alike;
 use crate::harness::{ORG, Plane};
 
 const AT: &str = "https://console.example.com";
@@ -361,10 +363,18 @@ async fn a_service_user_is_renamed_disabled_and_enabled_and_nobody_else_is() {
         .ask(&plane.root, "GET", &format!("/orgs/{ORG}/service-users?state=disabled"))
         .await;
     assert_eq!(listed.body["total"], 1);
+    // However a gateway asks, it is told of no token, nor of one that is issued meanwhile.
+    let tokens = format!("/users/{}/tokens", robot.subject);
+    let another = json!({"id": "another", "type": "static"});
+    plane.send(&plane.root, "POST", &tokens, another).await.assert_ok();
+    assert_eq!(tokens_told(&plane, &robot.subject).await, Vec::<String>::new());
+    assert_told_alike(&plane).await;
     plane
         .send(&plane.root, "PATCH", &path, json!({"disabled": false}))
         .await
         .assert_ok();
+    assert_eq!(tokens_told(&plane, &robot.subject).await, ["main", "another"]);
+    assert_told_alike(&plane).await;
     plane
         .send(&plane.root, "PATCH", &path, json!({}))
         .await
@@ -388,4 +398,18 @@ async fn a_service_user_is_renamed_disabled_and_enabled_and_nobody_else_is() {
         .send(&jo, "PATCH", &above, json!({"disabled": true}))
         .await
         .assert_refused(403, "above-your-role");
+}
+
+/// Returns the ids of a service user's tokens that a gateway is told which knows nothing.
+async fn tokens_told(plane: &Plane, subject: &str) -> Vec<String> {
+    let (_, records) = plane.feed("").await.snapshot().await;
+    let mut told = Vec::new();
+    for record in records {
+        if let Record::Token(token) = record
+            && token.subject == subject
+        {
+            told.push(token.id);
+        }
+    }
+    told
 }
