@@ -24,6 +24,16 @@ pub(crate) struct Printed {
     more: Condvar,
 }
 
+/// Flags of `postern serve` with which it listens where nobody else does, and has no console.
+pub(crate) const ANY_PORTS: &[&str] = &[
+    "--listen",
+    "127.0.0.1:0",
+    "--admin-listen",
+    "127.0.0.1:0",
+    "--console-listen",
+    "",
+];
+
 /// A process that has ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,

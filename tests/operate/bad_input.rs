@@ -6,22 +6,14 @@ use std::path::Path;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Ended, Process, run};
+use crate::harness::process::{ANY_PORTS, Ended, Process, run};
 
 /// Runs `postern serve`, which is to fail.
 fn serve(data: &Path, flags: &[&str]) -> Ended {
     let data = data.display().to_string();
     let own = ["serve", "--data", &data, "--upstream", "http://127.0.0.1:9"];
-    let addresses = [
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ];
     let given = |name: &str| flags.contains(&name);
-    let addresses = addresses.chunks(2).filter(|pair| !given(pair[0])).flatten();
+    let addresses = ANY_PORTS.chunks(2).filter(|pair| !given(pair[0])).flatten();
     run(own.iter().chain(addresses).chain(flags))
 }
 
@@ -61,14 +53,7 @@ fn used_data_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().display().to_string();
     let flags = ["serve", "--data", &data, "--upstream", "http://127.0.0.1:9"];
-    let process = Process::start(flags.iter().chain(&[
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ]));
+    let process = Process::start(flags.iter().chain(ANY_PORTS));
     process.logged("listening");
     process.terminate();
     assert_eq!(process.ended().code, Some(0));

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::client::{Request, connect};
 use crate::harness::eventually;
 use crate::harness::postern::Postern;
-use crate::harness::process::run;
+use crate::harness::process::{ANY_PORTS, run};
 use crate::harness::tls::{Authority, Issued, TlsClient, curl, curl_says, read_until_end, s_client, write};
 use crate::harness::upstream::Upstream;
 
@@ -382,17 +382,9 @@ fn certificates_that_cannot_be_used_stop_the_start_with_a_word_on_each() {
 fn start_and_end(directory: &Path, flags: &[String]) -> crate::harness::process::Ended {
     let data = text(&directory.join("data"));
     let own = ["serve", "--upstream", "http://127.0.0.1:1", "--data", &data];
-    let listen = [
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ];
     run(own
         .iter()
-        .chain(&listen)
+        .chain(ANY_PORTS)
         .copied()
         .chain(flags.iter().map(String::as_str)))
 }

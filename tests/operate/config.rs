@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::process::{Process, postern, run};
+use crate::harness::process::{ANY_PORTS, Process, postern, run};
 
 /// Returns the configuration in force of a Postern that is started with a file, variables and flags.
 fn in_force(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
@@ -12,14 +12,7 @@ fn in_force(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
     let data = directory.path().join("data");
     let mut command: Command = postern(["serve", "--data"]);
     command.arg(data).arg("--config").arg(config).args(flags);
-    command.args([
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ]);
+    command.args(ANY_PORTS);
     command.envs(variables.iter().copied());
     let process = Process::spawn(command);
     let line = process.logged("configuration in force");

@@ -9,7 +9,7 @@ use crate::harness::PATIENCE;
 use crate::harness::held::Held;
 use crate::harness::load::Load;
 use crate::harness::postern::{Halves, Postern};
-use crate::harness::process::{Process, postern};
+use crate::harness::process::{ANY_PORTS, Process, postern};
 use crate::harness::upstream::Upstream;
 
 #[test]
@@ -69,14 +69,7 @@ fn a_service_manager_is_told_of_start_reload_and_end() {
     };
     let mut command: Command = postern(["serve", "--upstream", "http://127.0.0.1:1", "--data"]);
     command.arg(directory.path().join("data"));
-    command.args([
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ]);
+    command.args(ANY_PORTS);
     command.env("NOTIFY_SOCKET", directory.path().join("notify"));
     let process = Process::spawn(command);
     assert_eq!(told().trim(), "READY=1");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::harness::postern::Postern;
-use crate::harness::process::{Process, postern, run};
+use crate::harness::process::{ANY_PORTS, Process, postern, run};
 
 #[test]
 fn the_first_start_writes_an_administrators_token_once_and_for_its_owner_alone() {
@@ -81,23 +81,10 @@ fn help_teaches_every_command() {
 fn a_missing_last_part_of_the_data_directory_is_made() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let flags = [
-        "serve",
-        "--upstream",
-        "http://127.0.0.1:9",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ];
-    let process = Process::start(
-        flags
-            .map(str::to_owned)
-            .into_iter()
-            .chain(["--data".to_owned(), data.display().to_string()]),
-    );
+    let own = ["serve", "--upstream", "http://127.0.0.1:9", "--data"];
+    let mut command = postern(own);
+    command.arg(&data).args(ANY_PORTS);
+    let process = Process::spawn(command);
     process.logged("listening");
     assert!(data.join("postern.db").exists());
 }
@@ -110,14 +97,7 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_be_and_too_low_a_one_is_to
     let command = postern(["serve", "--upstream", "http://127.0.0.1:1", "--data"]);
     limited.arg(command.get_program()).args(command.get_args());
     limited.arg(directory.path().join("data"));
-    limited.args([
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--console-listen",
-        "",
-    ]);
+    limited.args(ANY_PORTS);
     limited.args(["--connections-max", "10000"]);
     let process = Process::spawn(limited);
     let told = process.logged("the limit of open files is below connections_max");

@@ -14,6 +14,7 @@ use crate::harness::eventually;
 use crate::harness::held::Refusing;
 use crate::harness::link::Link;
 use crate::harness::postern::{Postern, UPSTREAM_CREDENTIAL};
+use crate::harness::process::{ANY_PORTS, run};
 use crate::harness::secure::{Secure, Speech};
 use crate::harness::tls::Authority;
 use crate::harness::upstream::{Reply, Upstream};
@@ -280,18 +281,8 @@ fn a_command_that_fails_at_the_start_is_an_error_and_nothing_runs_without_a_cred
     for (command, told) in [("exit 3", "exit status: 3"), ("echo", "one secret")] {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data").display().to_string();
-        let more = [
-            command,
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--console-listen",
-            "",
-            "--data",
-            &data,
-        ];
-        let ended = crate::harness::process::Process::start(arguments.iter().chain(&more)).ended();
+        let more = [command, "--data", &data];
+        let ended = run(arguments.iter().chain(&more).chain(ANY_PORTS));
         assert_ne!(ended.code, Some(0));
         assert!(ended.stderr.contains(told), "{}", ended.stderr);
     }
